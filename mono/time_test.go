@@ -13,7 +13,7 @@ func TestTime(t *testing.T) {
 	if !a.Before(a.Add(1)) || !a.Add(1).After(a) || a.Before(a) {
 		t.Error("order of neighbours is wrong")
 	}
-	if Never.Add(time.Hour) != Never || Never.Add(-time.Hour) != Never || (Never - 1).Add(time.Hour) != Never {
+	if Never.Add(time.Hour) != Never || Never.Add(-time.Hour) != Never || (Never-1).Add(time.Hour) != Never {
 		t.Error("Never does not absorb")
 	}
 	if got := a.Add(time.Second).Wall().Sub(a.Wall()); got != time.Second {
