@@ -1,0 +1,43 @@
+package nack
+
+import (
+	"math"
+	"math/rand/v2"
+	"time"
+)
+
+// MaxGroupSize is the largest group the backoff law and the estimate count with; the smallest is 1.
+const MaxGroupSize = 1e6
+
+// Wait draws how long to hold a NAK back: at least 0, less than max, by RFC 5401's truncated exponential law for a group of
+// groupSize receivers that may all have lost the same packet (clamped to [1, MaxGroupSize]). A max of zero or less is no wait.
+//
+// RFC 5401, 3.2.3: with lambda = ln(groupSize) + 1 the density grows as e^(lambda*t/max), so that most of a large group draws a
+// late instant and a handful an early one; those few are heard before the rest speaks. In closed form, for u uniform in [0,1),
+//
+//	t = max/lambda * ln(1 + u*(e^lambda - 1)),   P(t <= x) = (e^(lambda*x/max) - 1) / (e^lambda - 1)
+func Wait(rng *rand.Rand, max time.Duration, groupSize float64) time.Duration {
+	if max <= 0 {
+		return 0
+	}
+	n := clampGroup(groupSize)
+	lambda := math.Log(n) + 1
+	y := 1 + rng.Float64()*(math.E*n-1)
+	return min(time.Duration(float64(max)/lambda*math.Log(y)), max-1)
+}
+
+// UniformWait draws RFC 3208's own backoff: uniform in (0, max]. A max of zero or less is no wait.
+func UniformWait(rng *rand.Rand, max time.Duration) time.Duration {
+	if max <= 0 {
+		return 0
+	}
+	return 1 + time.Duration(rng.Int64N(int64(max)))
+}
+
+// clampGroup brings a group size into [1, MaxGroupSize]; what is no number becomes 1.
+func clampGroup(n float64) float64 {
+	if !(n > 1) {
+		return 1
+	}
+	return min(n, MaxGroupSize)
+}

@@ -1,0 +1,2 @@
+// Package nack schedules requests for repair at receivers and repairs at the source.
+package nack
