@@ -1,0 +1,2 @@
+// Package wire reads and writes PGM packets (RFC 3208).
+package wire
