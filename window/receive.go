@@ -425,7 +425,7 @@ func (r *Receive) walk() {
 		return
 	}
 	r.unchecked++
-	if r.unchecked*4 > r.end.Sub(r.next) {
+	if r.unchecked*4 > r.end.Sub(r.next)+64*len(r.buffers.chunks) {
 		r.unchecked = 0
 		r.check()
 	}
