@@ -2,47 +2,386 @@ package nack
 
 import (
 	"net/netip"
+	"slices"
 	"time"
+
+	"github.com/google/btree"
 
 	"github.com/rmcast/rmcast/mono"
 	"github.com/rmcast/rmcast/seq"
 )
 
+// Verdict says what became of one number of a NAK.
 type Verdict uint8
 
 const (
-	Queued Verdict = iota
-	Merged
-	HeldOff
-	Refused
+	Queued  Verdict = iota // a repair is now queued
+	Merged                 // a repair was queued already
+	HeldOff                // the repair went out less than HoldOff ago
+	Refused                // the queue is full; no NCF either, so that the receiver asks again
 )
 
-type RepairsConfig struct {
-	HoldOff       time.Duration
-	NCFSpacing    time.Duration
-	MaxQueued     int
-	MaxRequesters int
-	ReceiverShare int64 // bytes/s; 0 = off
-	GroupSize     float64
-	Backoff       time.Duration // T
+// String returns v in lower case.
+func (v Verdict) String() string {
+	switch v {
+	case Queued:
+		return "queued"
+	case Merged:
+		return "merged"
+	case HeldOff:
+		return "held off"
+	case Refused:
+		return "refused"
+	}
+	return "invalid"
 }
 
-type RepairsStats struct{ Queued, Merged, HeldOff, Refused, NCFs, Sent uint64 }
+// RepairsConfig configures Repairs. Zero means the default, negative means off where that makes sense.
+type RepairsConfig struct {
+	// HoldOff is how long after a repair further NAKs for its number are taken to have crossed it: about the greatest round
+	// trip, so that a NAK sent because the repair was lost too comes later. Default 2 ms.
+	HoldOff time.Duration
+	// NCFSpacing is the least time between two NCFs for one number; the first goes at once (RFC 3208, 5.2). Default 2 ms.
+	NCFSpacing time.Duration
+	// MaxQueued bounds the repairs queued and, apart from them, the repairs remembered for HoldOff. Default 16384.
+	MaxQueued int
+	// MaxRequesters bounds the table of receivers heard. Default 1024.
+	MaxRequesters int
+	// ReceiverShare is how many bytes of repairs a second one receiver may cause while others wait; 100 ms of it may come at
+	// once. Zero or less: no limit.
+	ReceiverShare int64
+	// Backoff and GroupSize are what receivers use for Wait until SetBackoff says otherwise; GroupSize is also where the
+	// estimate starts. Defaults 40 ms and 10.
+	Backoff   time.Duration
+	GroupSize float64
+}
 
-type Repairs struct{}
+func (c RepairsConfig) withDefaults() RepairsConfig {
+	if c.HoldOff == 0 {
+		c.HoldOff = 2 * time.Millisecond
+	}
+	if c.NCFSpacing == 0 {
+		c.NCFSpacing = 2 * time.Millisecond
+	}
+	if c.MaxQueued <= 0 {
+		c.MaxQueued = 16384
+	}
+	if c.MaxRequesters <= 0 {
+		c.MaxRequesters = 1024
+	}
+	if c.Backoff == 0 {
+		c.Backoff = 40 * time.Millisecond
+	}
+	if c.GroupSize == 0 {
+		c.GroupSize = 10
+	}
+	return c
+}
 
-func NewRepairs(c RepairsConfig) *Repairs                                           { return &Repairs{} }
-func (r *Repairs) SetHoldOff(d time.Duration)                                       {}
-func (r *Repairs) SetShare(bytesPerSecond int64)                                    {}
-func (r *Repairs) SetBackoff(max time.Duration, groupSize float64)                  {}
-func (r *Repairs) NAK(now mono.Time, from netip.Addr, n seq.Num, bytes int) Verdict { return Refused }
-func (r *Repairs) NCFs(now mono.Time, dst []seq.Num) []seq.Num                      { return dst }
-func (r *Repairs) NCFPending() bool                                                 { return false }
-func (r *Repairs) Next(now mono.Time) (seq.Num, bool)                               { return 0, false }
-func (r *Repairs) Sent(now mono.Time, n seq.Num)                                    {}
-func (r *Repairs) Oldest() (seq.Num, bool)                                          { return 0, false }
-func (r *Repairs) Trim(trail seq.Num)                                               {}
-func (r *Repairs) Pending() int                                                     { return 0 }
-func (r *Repairs) Deadline() mono.Time                                              { return mono.Never }
-func (r *Repairs) GroupSize() float64                                               { return 1 }
-func (r *Repairs) Stats() RepairsStats                                              { return RepairsStats{} }
+// RepairsStats counts what happened since the start.
+type RepairsStats struct {
+	Queued, Merged, HeldOff, Refused uint64 // numbers of NAKs, by verdict
+	NCFs                             uint64 // numbers confirmed
+	Sent                             uint64 // repairs
+}
+
+// request is a number some receiver asked for: queued, or repaired a moment ago and remembered.
+type request struct {
+	n       seq.Num
+	queued  bool
+	over    bool // queued by receivers beyond their share only
+	pending bool // an NCF is due
+	ncfs    bool // ncfAt means something
+	naks    int  // receivers that asked within the window of the estimate
+	bytes   int
+	from    uint64    // the last receiver that asked
+	first   mono.Time // first NAK
+	ncfAt   mono.Time // latest NCF
+	sentAt  mono.Time // latest repair, unless queued
+	index   int       // in its heap, while queued
+	links   [2]link[*request]
+}
+
+// The chains a request can be in.
+const (
+	byNCF  = iota // those with an NCF pending, the longest waiting first; free requests by next
+	bySent        // those repaired, in the order of their repairs
+)
+
+func (q *request) link(chain int) *link[*request] { return &q.links[chain] }
+
+// Repairs is the source's side of NAKs: it merges them, decides which number is repaired next and what is to be confirmed, keeps
+// one receiver from taking more than its share, and estimates how large the group is. All calls cost O(log n) in the numbers
+// held. Numbers must come from the transmit window: the caller checks that before NAK and calls Trim as the trail moves.
+//
+//  1. A number is queued at most once; it leaves the queue by Sent or Trim only.
+//  2. Two NCFs for a number are NCFSpacing apart, and only numbers that are queued or held off are confirmed.
+//  3. All tables are bounded: 2*MaxQueued numbers, MaxRequesters addresses.
+//
+// now must not go backwards between calls. Repairs is not safe for concurrent use.
+type Repairs struct {
+	cfg        RepairsConfig
+	tree       *btree.BTreeG[*request] // all, by number
+	key        *request
+	within     heap[*request]  // queued, by number: some requester was within its share
+	over       heap[*request]  // queued, by number: the others
+	ncf        chain[*request] // pending NCFs
+	sent       chain[*request] // repaired and remembered
+	remembered int             // length of sent
+	free       *request
+	requesters requesters
+	group      groupEstimate
+	stats      RepairsStats
+}
+
+// NewRepairs returns an empty Repairs.
+func NewRepairs(c RepairsConfig) *Repairs {
+	c = c.withDefaults()
+	less := func(a, b *request) bool { return a.n.Less(b.n) }
+	where := func(q *request, i int) { q.index = i }
+	r := &Repairs{
+		cfg:        c,
+		tree:       btree.NewWithFreeListG(treeDegree, less, btree.NewFreeListG[*request](treeFree)),
+		key:        new(request),
+		within:     heap[*request]{less: less, place: where},
+		over:       heap[*request]{less: less, place: where},
+		ncf:        chain[*request]{id: byNCF},
+		sent:       chain[*request]{id: bySent},
+		requesters: newRequesters(c.MaxRequesters, c.ReceiverShare),
+		group:      groupEstimate{size: clampGroup(c.GroupSize)},
+	}
+	r.group.setBackoff(c.Backoff, c.GroupSize)
+	return r
+}
+
+// SetHoldOff changes HoldOff, as the greatest round trip becomes known. Zero or less turns it off.
+func (r *Repairs) SetHoldOff(d time.Duration) { r.cfg.HoldOff = d }
+
+// SetShare changes ReceiverShare, as the rate changes. Zero or less turns it off for what is asked from now on.
+func (r *Repairs) SetShare(bytesPerSecond int64) { r.requesters.share = bytesPerSecond }
+
+// SetBackoff tells which maximum (T, taken as four times the greatest round trip) and which group size receivers are told to
+// back off by; GroupSize reads their NAKs accordingly.
+func (r *Repairs) SetBackoff(max time.Duration, groupSize float64) {
+	r.group.setBackoff(max, groupSize)
+}
+
+// NAK takes one number of a NAK from the receiver at from; bytes is what its repair will cost. The number is to be confirmed by
+// the next NCFs unless it was a moment ago.
+func (r *Repairs) NAK(now mono.Time, from netip.Addr, n seq.Num, bytes int) Verdict {
+	r.forget(now)
+	who := r.requesters.get(now, from)
+	r.key.n = n
+	q, known := r.tree.Get(r.key)
+	switch {
+	case !known:
+		if r.Pending() >= r.cfg.MaxQueued {
+			r.stats.Refused++
+			return Refused
+		}
+		q = r.new()
+		q.n, q.from, q.first, q.naks = n, who.id, now, 1
+		r.tree.ReplaceOrInsert(q)
+		r.queue(now, q, who, bytes)
+	case q.queued:
+		r.count(now, q, who)
+		if q.over && r.requesters.take(now, who, q.bytes) {
+			r.over.remove(q.index)
+			q.over = false
+			r.within.push(q)
+		}
+		r.confirm(now, q)
+		r.stats.Merged++
+		return Merged
+	case now < q.sentAt.Add(r.cfg.HoldOff):
+		r.count(now, q, who)
+		r.confirm(now, q)
+		r.stats.HeldOff++
+		return HeldOff
+	default:
+		if r.Pending() >= r.cfg.MaxQueued {
+			r.stats.Refused++
+			return Refused
+		}
+		r.count(now, q, who)
+		r.sent.remove(q)
+		r.remembered--
+		r.queue(now, q, who, bytes)
+	}
+	r.stats.Queued++
+	return Queued
+}
+
+// queue puts q, which is in no queue, in the one its requester has earned.
+func (r *Repairs) queue(now mono.Time, q *request, who *requester, bytes int) {
+	q.queued, q.bytes = true, bytes
+	if q.over = !r.requesters.take(now, who, bytes); q.over {
+		r.over.push(q)
+	} else {
+		r.within.push(q)
+	}
+	r.confirm(now, q)
+}
+
+// count notes another NAK for q, for the estimate of the group. OpenPGM asks twice for the first number of every list, so a
+// receiver counts once in a row.
+func (r *Repairs) count(now mono.Time, q *request, who *requester) {
+	if q.from != who.id && now.Sub(q.first) <= r.group.window() {
+		q.naks++
+	}
+	q.from = who.id
+}
+
+// confirm makes an NCF for q due unless one is or went out a moment ago.
+func (r *Repairs) confirm(now mono.Time, q *request) {
+	if q.pending || q.ncfs && now < q.ncfAt.Add(r.cfg.NCFSpacing) {
+		return
+	}
+	q.pending = true
+	r.ncf.pushBack(q)
+}
+
+// unconfirm takes back an NCF that is due.
+func (r *Repairs) unconfirm(q *request) {
+	if q.pending {
+		q.pending = false
+		r.ncf.remove(q)
+	}
+}
+
+// NCFs appends to dst the numbers to confirm now, at most MaxList and at most as many as dst has room for (a dst without
+// capacity is allocated), ascending, and counts them as confirmed. Those that wait longest go first; call again for more.
+func (r *Repairs) NCFs(now mono.Time, dst []seq.Num) []seq.Num {
+	room := MaxList
+	if cap(dst) > 0 {
+		room = min(room, cap(dst)-len(dst))
+	}
+	start := len(dst)
+	for ; room > 0 && r.ncf.head != nil; room-- {
+		q := r.ncf.head
+		r.unconfirm(q)
+		q.ncfs, q.ncfAt = true, now
+		dst = append(dst, q.n)
+	}
+	r.stats.NCFs += uint64(len(dst) - start)
+	slices.SortFunc(dst[start:], func(a, b seq.Num) int { return a.Sub(b) })
+	return dst
+}
+
+// NCFPending reports whether NCFs has something to return.
+func (r *Repairs) NCFPending() bool { return r.ncf.head != nil }
+
+// Next returns the number to repair next: the lowest that a receiver within its share waits for, for it leaves the window first;
+// if there is none, the lowest of all. It stays queued until Sent.
+func (r *Repairs) Next(now mono.Time) (n seq.Num, ok bool) {
+	r.forget(now)
+	switch {
+	case len(r.within.items) > 0:
+		return r.within.items[0].n, true
+	case len(r.over.items) > 0:
+		return r.over.items[0].n, true
+	}
+	return 0, false
+}
+
+// Sent tells that the repair of n went out: it leaves the queue and its hold-off begins. A number that is not queued changes
+// nothing. An NCF still due for it is not needed any more: the data itself confirms.
+func (r *Repairs) Sent(now mono.Time, n seq.Num) {
+	r.forget(now)
+	r.key.n = n
+	q, ok := r.tree.Get(r.key)
+	if !ok || !q.queued {
+		return
+	}
+	r.unqueue(q)
+	r.unconfirm(q)
+	r.stats.Sent++
+	if r.remembered == r.cfg.MaxQueued {
+		r.drop(r.sent.head)
+	}
+	q.sentAt = now
+	r.sent.pushBack(q)
+	r.remembered++
+}
+
+func (r *Repairs) unqueue(q *request) {
+	if q.over {
+		r.over.remove(q.index)
+	} else {
+		r.within.remove(q.index)
+	}
+	q.queued, q.over = false, false
+}
+
+// Oldest returns the lowest number queued.
+func (r *Repairs) Oldest() (n seq.Num, ok bool) {
+	if len(r.within.items) > 0 {
+		n, ok = r.within.items[0].n, true
+	}
+	if len(r.over.items) > 0 && (!ok || r.over.items[0].n.Less(n)) {
+		n, ok = r.over.items[0].n, true
+	}
+	return n, ok
+}
+
+// Trim forgets every number before trail: it cannot be repaired any more, and is not confirmed either.
+func (r *Repairs) Trim(trail seq.Num) {
+	for {
+		q, ok := r.tree.Min()
+		if !ok || !q.n.Less(trail) {
+			return
+		}
+		r.drop(q)
+	}
+}
+
+// Pending returns how many repairs are queued.
+func (r *Repairs) Pending() int { return len(r.within.items) + len(r.over.items) }
+
+// Deadline returns mono.Never: hold-off and spacing are judged when a NAK comes, and nothing happens by itself. What waits to be
+// sent is told by NCFPending and Pending.
+func (r *Repairs) Deadline() mono.Time { return mono.Never }
+
+// GroupSize estimates how many receivers there are, between 1 and MaxGroupSize: see groupEstimate, but not less than the number
+// of addresses NAKs came from in the last minute.
+func (r *Repairs) GroupSize() float64 { return max(r.group.size, float64(len(r.requesters.byAddr))) }
+
+// Stats returns the counters.
+func (r *Repairs) Stats() RepairsStats { return r.stats }
+
+// forget drops what was repaired so long ago that nothing depends on it any more, and receivers not heard for long.
+func (r *Repairs) forget(now mono.Time) {
+	for q := r.sent.head; q != nil; q = r.sent.head {
+		if now < q.sentAt.Add(r.cfg.HoldOff) || q.ncfs && now < q.ncfAt.Add(r.cfg.NCFSpacing) || now.Sub(q.first) <= r.group.window() {
+			break
+		}
+		r.drop(q)
+	}
+	r.requesters.forget(now)
+}
+
+// drop removes q from everything.
+func (r *Repairs) drop(q *request) {
+	r.tree.Delete(q)
+	r.unconfirm(q)
+	if q.queued {
+		r.unqueue(q)
+	} else {
+		r.sent.remove(q)
+		r.remembered--
+	}
+	r.group.sample(q.naks)
+	*q = request{}
+	q.links[byNCF].next = r.free
+	r.free = q
+}
+
+func (r *Repairs) new() *request {
+	q := r.free
+	if q == nil {
+		return new(request)
+	}
+	r.free = q.links[byNCF].next
+	*q = request{}
+	return q
+}

@@ -1,0 +1,102 @@
+package nack
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/rmcast/rmcast/mono"
+)
+
+const (
+	requesterAge = time.Minute            // how long a silent receiver is remembered
+	shareBurst   = 100 * time.Millisecond // how much of its share a receiver may ask for at once
+)
+
+// requester is a receiver that sent NAKs, with a bucket of bytes that its share fills.
+type requester struct {
+	addr   netip.Addr
+	id     uint64 // never used again, so that a request can remember it without pointing here
+	seen   mono.Time
+	filled mono.Time // when tokens was brought up to date
+	tokens float64   // bytes
+	links  [1]link[*requester]
+}
+
+func (q *requester) link(chain int) *link[*requester] { return &q.links[chain] }
+
+// requesters is a bounded table of receivers by address, with the longest silent at the head of its chain.
+type requesters struct {
+	max    int
+	share  int64 // bytes a second; 0 or less: no limit
+	byAddr map[netip.Addr]*requester
+	seen   chain[*requester]
+	free   *requester
+	ids    uint64
+}
+
+func newRequesters(max int, share int64) requesters {
+	return requesters{max: max, share: share, byAddr: make(map[netip.Addr]*requester)}
+}
+
+// burst returns the capacity of a bucket in bytes.
+func (t *requesters) burst() float64 { return float64(t.share) * shareBurst.Seconds() }
+
+// get returns the requester at addr, heard now. In a full table it takes the place of the longest silent one, and starts with
+// nothing in its bucket: a flood of invented addresses earns no share.
+func (t *requesters) get(now mono.Time, addr netip.Addr) *requester {
+	if q := t.seen.tail; q != nil && q.addr == addr {
+		q.seen = now
+		return q
+	}
+	q, ok := t.byAddr[addr]
+	if ok {
+		t.seen.remove(q)
+	} else {
+		tokens := t.burst()
+		if len(t.byAddr) == t.max {
+			tokens = 0
+			t.drop(t.seen.head)
+		}
+		if q = t.free; q == nil {
+			q = new(requester)
+		} else {
+			t.free = q.links[0].next
+		}
+		t.ids++
+		*q = requester{addr: addr, id: t.ids, filled: now, tokens: tokens}
+		t.byAddr[addr] = q
+	}
+	q.seen = now
+	t.seen.pushBack(q)
+	return q
+}
+
+// take charges q for a repair; false, without charge, when its share is used up. A bucket may go below zero by one repair, so that
+// a share smaller than a packet still gives something.
+func (t *requesters) take(now mono.Time, q *requester, bytes int) bool {
+	if t.share <= 0 {
+		return true
+	}
+	q.tokens = min(q.tokens+float64(t.share)*now.Sub(q.filled).Seconds(), t.burst())
+	q.filled = now
+	if q.tokens <= 0 {
+		return false
+	}
+	q.tokens -= float64(bytes)
+	return true
+}
+
+// forget drops the receivers that have been silent for requesterAge.
+func (t *requesters) forget(now mono.Time) {
+	for t.seen.head != nil && now.Sub(t.seen.head.seen) >= requesterAge {
+		t.drop(t.seen.head)
+	}
+}
+
+func (t *requesters) drop(q *requester) {
+	t.seen.remove(q)
+	delete(t.byAddr, q.addr)
+	*q = requester{}
+	q.links[0].next = t.free
+	t.free = q
+}
