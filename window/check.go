@@ -27,9 +27,9 @@ func (r *Receive) check() {
 			}
 			if s.buffer != noBuffer {
 				inUse++
-			}
-			if r.top.LessEq(n) {
-				bug("%d is held, top is %d", n, r.top)
+				if r.top.LessEq(n) {
+					bug("%d has a buffer, top is %d", n, r.top)
+				}
 			}
 		case Unknown:
 			bug("%d is unknown before end %d", n, r.end)

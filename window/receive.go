@@ -63,12 +63,12 @@ var resultNames = [...]string{"InOrder", "Ahead", "Filled", "Duplicate", "Late",
 //  1. Next ≤ Run ≤ End; Next is not Done unless it is End; Run is Missing unless it is End.
 //  2. Missing and Held are the numbers of Missing and Have in [Next, End).
 //  3. A slot has a buffer if and only if it is Have with a payload.
-//  4. While the largest class of payloads seen does not grow, every number Missing below one that is held finds memory.
+//  4. While the largest class of payloads seen does not grow, every number Missing below one with a buffer will find memory.
 //
 // A Receive takes no memory before the first number.
 type Receive struct {
 	next, run, end seq.Num
-	top            seq.Num // at or past the end of the highest number in Have
+	top            seq.Num // after the highest number with a buffer, or later
 	mask           uint32
 	started        bool
 	released       bool // something was, since Start
@@ -133,7 +133,7 @@ func (r *Receive) Rewind(first seq.Num) (missing seq.Range, ok bool) {
 	if more == 0 {
 		return missing, true
 	}
-	if r.held == 0 {
+	if r.bytes == 0 {
 		r.top = first
 	} else if r.buffers.spare() < more+r.missingBefore(r.top) {
 		return seq.Range{}, false
@@ -268,12 +268,12 @@ func (r *Receive) put(n seq.Num, id bufferID, payload []byte, f Fragment) {
 	s.buffer, s.payload, s.state, s.fragment = id, uint16(len(payload)), Have, f
 	if id != noBuffer {
 		copy(r.buffers.bytes(id), payload)
+		if r.top.LessEq(n) {
+			r.top = n + 1
+		}
 	}
 	r.held++
 	r.bytes += int64(len(payload))
-	if r.top.LessEq(n) {
-		r.top = n + 1
-	}
 	r.walk()
 }
 
