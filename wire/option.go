@@ -113,6 +113,7 @@ func (s OptionSet) first() Option {
 }
 
 const (
+	// knownOptions are those that a set may hold: all of the above but OptLength.
 	knownOptions = 1<<OptFragment | 1<<OptNAKList | 1<<OptJoin | 1<<OptBackoffInterval | 1<<OptBackoffRange | 1<<OptRedirect |
 		1<<OptParityPRM | 1<<OptParityGroup | 1<<OptCurrTGSize | 1<<OptNBRUnreach | 1<<OptPathNLA | 1<<OptSYN | 1<<OptFIN |
 		1<<OptRST | 1<<OptCR | 1<<OptCRQST | 1<<OptPGMCCData | 1<<OptPGMCCFeedback | 1<<OptPeer | OptionSet(1)<<63

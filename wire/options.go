@@ -60,7 +60,7 @@ func (o *Options) decode(b []byte, p *Packet) (int, DecodeError) {
 			return 0, ErrOptionBounds
 		}
 		tlv := b[:b[1]]
-		if x := Option(tlv[0] & optType); knownOptions&x.bit() != 0 && x.known() && !o.Set.Has(x) { // the first of equal ones counts
+		if x := Option(tlv[0] & optType); x.known() && x != OptLength && !o.Set.Has(x) { // the first of equal ones counts
 			if e := o.decodeOne(x, tlv, p); e != 0 {
 				return 0, e
 			}
@@ -138,6 +138,9 @@ func (o *Options) len(p *Packet) int {
 	if o.Set == 0 {
 		return 0
 	}
+	if o.Set&^knownOptions != 0 || o.Set.count() > MaxOptions {
+		panic("BUG: wire: Options.Set has more than 16 options or what is no option")
+	}
 	n := 4
 	for s := o.Set; s != 0; s &= s - 1 {
 		n += o.lenOne(s.first(), p)
@@ -164,18 +167,11 @@ func (o *Options) lenOne(x Option, p *Packet) int {
 	case OptInvalid:
 		return 4
 	}
-	n := int(optionTable[x].bytes)
-	if n == 0 || x == OptLength {
-		panic("BUG: wire: Options.Set has what is no option")
-	}
-	return n
+	return int(optionTable[x].bytes)
 }
 
 // append writes the options, total bytes in all: the network-significant ones first, either kind by number.
 func (o *Options) append(b []byte, p *Packet, total int) []byte {
-	if n := o.Set.count(); n > MaxOptions {
-		panic("BUG: wire: more than 16 options")
-	}
 	b = append(b, byte(OptLength), 4)
 	b = binary.BigEndian.AppendUint16(b, uint16(total))
 	last := 0

@@ -9,33 +9,33 @@ import (
 // partial sum that AppendHead takes: keep it with the payload, and a packet sent again costs only its header.
 //
 // The sum does not depend on the order of bytes within words, except that the result is swapped; so b is added in
-// little-endian words of eight bytes, in two chains of carries that the processor works on at once.
+// little-endian words of eight bytes. Each block of 64 bytes is a chain of carries of its own, which lets the processor work
+// on several at once: one chain through the whole of b takes 1.7 times as long.
 func Sum(b []byte) uint16 {
-	var s, t, c, d uint64
+	le := binary.LittleEndian
+	var s, c, carries uint64
 	for len(b) >= 64 {
-		w := b[:64:64]
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(w[0:]), 0)
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(w[8:]), c)
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(w[16:]), c)
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(w[24:]), c)
-		d += c
-		t, c = bits.Add64(t, binary.LittleEndian.Uint64(w[32:]), 0)
-		t, c = bits.Add64(t, binary.LittleEndian.Uint64(w[40:]), c)
-		t, c = bits.Add64(t, binary.LittleEndian.Uint64(w[48:]), c)
-		t, c = bits.Add64(t, binary.LittleEndian.Uint64(w[56:]), c)
-		d += c
+		w := (*[64]byte)(b)
+		x, c := bits.Add64(le.Uint64(w[0:]), le.Uint64(w[8:]), 0)
+		x, c = bits.Add64(x, le.Uint64(w[16:]), c)
+		x, c = bits.Add64(x, le.Uint64(w[24:]), c)
+		x, c = bits.Add64(x, le.Uint64(w[32:]), c)
+		x, c = bits.Add64(x, le.Uint64(w[40:]), c)
+		x, c = bits.Add64(x, le.Uint64(w[48:]), c)
+		x, c = bits.Add64(x, le.Uint64(w[56:]), c)
+		s, c = bits.Add64(s, x, c)
+		carries, _ = bits.Add64(carries, 0, c)
 		b = b[64:]
 	}
-	s, c = bits.Add64(s, t, 0)
 	for len(b) >= 8 {
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(b), c)
+		s, c = bits.Add64(s, le.Uint64(b), c)
 		b = b[8:]
 	}
-	s, c = bits.Add64(s, d, c)
+	s, c = bits.Add64(s, carries, c)
 	if len(b) > 0 {
 		var last [8]byte
 		copy(last[:], b)
-		s, c = bits.Add64(s, binary.LittleEndian.Uint64(last[:]), c)
+		s, c = bits.Add64(s, le.Uint64(last[:]), c)
 	}
 	s = s>>32 + s&0xffffffff + c // at most 2^33 - 1
 	s = s>>32 + s&0xffffffff
