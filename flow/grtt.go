@@ -19,13 +19,15 @@ const (
 // GRTT is a source's estimate of the greatest round-trip time of its group: a maximum that decays (in the manner of RFC 5401,
 // 3.4). It rises at once with a greater sample, but at most fourfold a sample, so that one absurd or forged measurement
 // does not stop the group. It falls by at most a quarter for each interval of 8 GRTT (0.1 to 5 s) that had samples, never
-// below the greatest of them, and stays where there are none: silence says nothing about distance.
+// below the greatest of them, and stays where there are none: silence says nothing about distance. The first guess is no
+// measurement: the first interval with samples replaces it by twice the greatest of them, if that is less.
 //
 // The zero value starts at MinGRTT; Init sets the first guess.
 type GRTT struct {
 	value time.Duration
 	peak  time.Duration // greatest sample of the interval, 0: none
 	end   mono.Time     // of the interval, while peak is set
+	known bool          // value rests on samples
 }
 
 // Init starts over from a first guess, clamped to MinGRTT and MaxGRTT.
@@ -54,6 +56,10 @@ func (g *GRTT) roll(now mono.Time) {
 	g.value = max(g.value, MinGRTT)
 	if g.peak == 0 || now.Before(g.end) {
 		return
+	}
+	if !g.known {
+		g.known = true
+		g.value = min(g.value, 2*g.peak)
 	}
 	g.value = max(g.peak, g.value-g.value/4)
 	g.peak = 0

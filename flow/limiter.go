@@ -50,6 +50,7 @@ type Limiter struct {
 
 	cfg    LimiterConfig // resolved
 	charge float64       // part of the control bytes that total pays
+	owed   float64       // of that, fractions of a byte not yet paid
 }
 
 // NewLimiter returns a limiter whose buckets are full at now.
@@ -123,7 +124,10 @@ func (l *Limiter) TookRepair(now mono.Time, bytes int) {
 // TookControl records control packets sent at now; bytes are IP bytes.
 func (l *Limiter) TookControl(now mono.Time, bytes int) {
 	l.control.Take(now, bytes)
-	l.total.Take(now, int(math.Ceil(l.charge*float64(bytes))))
+	l.owed += l.charge * float64(bytes)
+	whole := math.Floor(l.owed)
+	l.owed -= whole
+	l.total.Take(now, int(whole))
 }
 
 // DataAt returns when Data will hold, if nothing else is sent; now if it does.

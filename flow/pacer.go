@@ -28,8 +28,8 @@ const (
 //
 // Make one with NewPacer. The zero value is a bucket without limit.
 type Pacer struct {
-	lim      *rate.Limiter // nil: never limited so far
-	rate     Rate          // Unlimited or 0: lim is not asked
+	lim      *rate.Limiter // nil while unlimited
+	rate     Rate          // 0 means Unlimited
 	minBurst int
 	slack    float64   // bytes
 	last     mono.Time // of the latest Take
@@ -44,7 +44,7 @@ func NewPacer(r Rate, minBurst int, now mono.Time) Pacer {
 
 // Rate returns the rate in force.
 func (p *Pacer) Rate() Rate {
-	if p.lim == nil {
+	if p.rate == 0 {
 		return Unlimited
 	}
 	return p.rate
@@ -61,50 +61,47 @@ func (p *Pacer) SetRate(now mono.Time, r Rate) {
 	if r <= 0 {
 		panic(fmt.Sprintf("BUG: flow: rate of %d bit/s", int64(r)))
 	}
-	now = max(now, p.last)
-	wasUnlimited := p.unlimited()
+	p.last = max(now, p.last)
 	p.rate = r
 	if r == Unlimited {
+		p.lim = nil
 		return
 	}
 	limit := rate.Limit(float64(r) / 8)
 	p.slack = float64(limit) * Slack.Seconds()
-	if wasUnlimited {
-		p.lim = rate.NewLimiter(limit, 1)
+	if p.lim == nil {
 		p.lim = rate.NewLimiter(limit, p.Burst())
 		return
 	}
-	p.lim.SetLimitAt(now.Wall(), limit)
-	p.lim.SetBurstAt(now.Wall(), p.Burst())
-	p.last = now
+	p.lim.SetLimitAt(p.last.Wall(), limit)
+	p.lim.SetBurstAt(p.last.Wall(), p.Burst())
 }
-
-func (p *Pacer) unlimited() bool { return p.lim == nil || p.rate == Unlimited }
 
 // Open reports whether a run may go now.
 func (p *Pacer) Open(now mono.Time) bool {
-	return p.unlimited() || p.lim.TokensAt(now.Wall()) >= -p.slack
+	return p.lim == nil || p.lim.TokensAt(now.Wall()) >= -p.slack
 }
 
 // Take records bytes that are sent at now. It never refuses; bytes of zero or less are nothing.
 func (p *Pacer) Take(now mono.Time, bytes int) {
-	if p.unlimited() {
+	if p.lim == nil {
 		return
 	}
 	p.last = max(now, p.last)
-	at, most := p.last.Wall(), p.lim.Burst()
-	for ; bytes > most; bytes -= most {
-		p.lim.ReserveN(at, most)
-	}
-	if bytes > 0 {
+	at := p.last.Wall()
+	if burst := p.lim.Burst(); bytes > burst { // ReserveN would refuse
+		p.lim.SetBurstAt(at, bytes)
 		p.lim.ReserveN(at, bytes)
+		p.lim.SetBurstAt(at, burst)
+		return
 	}
+	p.lim.ReserveN(at, max(bytes, 0))
 }
 
 // OpenAt returns now when the bucket is open, else the instant at which its debt is paid in full. Waiting for the whole
 // debt, not just for Slack, makes the next stretch of sending longer than a timer's error.
 func (p *Pacer) OpenAt(now mono.Time) mono.Time {
-	if p.unlimited() {
+	if p.lim == nil {
 		return now
 	}
 	tokens := p.lim.TokensAt(now.Wall())
