@@ -57,12 +57,12 @@ func (g *GRTT) roll(now mono.Time) {
 	if g.peak == 0 || now.Before(g.end) {
 		return
 	}
-	if !g.known {
-		g.known = true
+	if g.known {
+		g.value = max(g.peak, g.value-g.value/4)
+	} else {
 		g.value = min(g.value, 2*g.peak)
 	}
-	g.value = max(g.peak, g.value-g.value/4)
-	g.peak = 0
+	g.known, g.peak = true, 0
 }
 
 func clampGRTT(d time.Duration) time.Duration { return min(max(d, MinGRTT), MaxGRTT) }
