@@ -1,0 +1,64 @@
+package transport
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/rmcast/rmcast/dgram"
+	"github.com/rmcast/rmcast/session"
+)
+
+// maxEvents bounds how many events of one round under the lock are logged; more of them say nothing new.
+const maxEvents = 16
+
+// eventLevels are the events that are logged, with their levels.
+var eventLevels = map[session.EventKind]slog.Level{
+	session.EventAccepted:   slog.LevelDebug,
+	session.EventRefused:    slog.LevelWarn,
+	session.EventReset:      slog.LevelInfo,
+	session.EventSourceLost: slog.LevelInfo,
+	session.EventJump:       slog.LevelDebug,
+}
+
+// trace is the engine's Trace: it keeps what is to be logged after the round and passes everything on to the user's. It
+// runs under mu.
+func (e *endpoint) trace(ev session.Event) {
+	if ev.Kind == session.EventAccepted {
+		e.accepted = true
+	}
+	if level, ok := eventLevels[ev.Kind]; ok && len(e.events) < maxEvents && e.log.Enabled(context.Background(), level) {
+		e.events = append(e.events, ev)
+	}
+	if e.userTrace != nil {
+		e.userTrace(ev)
+	}
+}
+
+// logEvent writes what trace kept. mu is not held.
+func (e *endpoint) logEvent(ev session.Event) {
+	e.log.LogAttrs(context.Background(), eventLevels[ev.Kind], "rmcast: source "+ev.Kind.String(),
+		slog.Any("tsi", ev.TSI), slog.String("group", e.info.GroupAddr.String()), slog.Any("range", ev.Range))
+}
+
+// logSource tells an operator what about a source's socket is not as it should be.
+func logSource(log *slog.Logger, info *dgram.Info, cfg *Config) {
+	if cfg.Rate == 0 {
+		log.Info("rmcast: Config.Rate is not set; sending at the default", "rate", defaultRate.String())
+	}
+	if info.PortTaken {
+		log.Warn("rmcast: another process has the group's port on our address; receivers that are not of this library cannot ask for repairs",
+			"interface", info.Interface, "port", info.Port, "own port", info.OwnPort)
+	}
+	if info.LinkLocalOnly {
+		log.Warn("rmcast: the interface has link-local IPv6 addresses only; receivers that are not of this library cannot ask for repairs",
+			"interface", info.Interface)
+	}
+}
+
+// logReceiver does it for a Listener's.
+func logReceiver(log *slog.Logger, info *dgram.Info) {
+	if info.RecvBuffer < dgram.DefaultRecvBuffer {
+		log.Warn("rmcast: the receive buffer is smaller than asked for; fast sources will overflow it (Linux: raise net.core.rmem_max)",
+			"interface", info.Interface, "bytes", info.RecvBuffer, "asked", dgram.DefaultRecvBuffer)
+	}
+}
