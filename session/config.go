@@ -1,0 +1,103 @@
+package session
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/rmcast/rmcast/flow"
+	"github.com/rmcast/rmcast/seq"
+	"github.com/rmcast/rmcast/wire"
+)
+
+// SourceConfig configures a Source. NewSource takes it as it stands: whoever fills it in resolves defaults and refuses
+// nonsense first (transport.Config does). Only fields that say so have a default here.
+type SourceConfig struct {
+	TSI             wire.TSI
+	DestinationPort uint16     // PGM data-destination port; differs from TSI.Port
+	Group           netip.Addr // the group sent to (NAK_GRP_NLA)
+	Path            netip.Addr // where NAKs go (SPM_PATH); an address of the source
+	NAKPort         uint16     // UDP port NAKs are heard on when it is not the group's; 0: the group's
+	Room            wire.Room
+
+	Rate          flow.Rate // of IP packets, everything the source sends
+	RepairShare   float64   // of Rate that repairs may take while new data waits
+	ReceiverShare float64   // of Rate that one receiver's NAKs may cause once others wait
+	Slots         int       // transmit window in packets, a power of two
+	WindowAge     time.Duration
+	WindowHold    time.Duration // 0: four repair cycles, at least 20 ms, at most WindowAge
+	InitialGRTT   time.Duration // group round trip time before any was measured
+	InitialGroup  float64       // group size before any was estimated
+
+	HeartbeatMin, HeartbeatMax time.Duration // IHB_MIN, IHB_MAX
+	AmbientSPM                 time.Duration
+	Linger                     time.Duration // how long repairs are served after FIN
+
+	First seq.Num // number of the first packet
+	Trace func(Event)
+}
+
+// Join says where a receiver that comes late begins.
+type Join uint8
+
+// The join modes.
+const (
+	JoinStart Join = iota // from the first packet if the source still holds it (OPT_JOIN), else as JoinNow
+	JoinNow               // from the first packet heard
+	JoinTrail             // from the oldest packet that the source still holds
+)
+
+// PeersConfig configures Peers; as for SourceConfig, defaults are resolved before.
+type PeersConfig struct {
+	DestinationPort uint16     // PGM data-destination port that is listened to
+	Group           netip.Addr // the group (NAK_GRP_NLA of our NAKs)
+	UDPPort         uint16     // where NAKs are sent unless the source names another port; 0 with raw IP
+	HopLimit        int        // 1 means one link: first guesses of round trip time are shorter then
+
+	MaxWindow   int   // slots a receive window may grow to, a power of two
+	WindowBytes int64 // payload bytes one receive window may hold
+	MaxMessage  int   // the longest message in bytes
+	MaxSources  int   // sources known at once
+	Backlog     int   // sources accepted by us and not yet by the application
+
+	Join          Join
+	Unordered     bool
+	ReceiveOnly   bool
+	MaxDelay      time.Duration // 0: wait for the repair
+	RepairTimeout time.Duration
+	Expiry        time.Duration // 0: 30 s, 300 s for sources that are not ours
+
+	NAKBackoff     time.Duration // NAK_BO_IVL; 0 adapts: four times the group's round trip time
+	NAKRepeat      time.Duration // NAK_RPT_IVL; 0 adapts to the round trip time
+	NAKData        time.Duration // NAK_RDATA_IVL; 0 adapts to the round trip and the source's queue
+	UniformBackoff bool          // RFC 3208's uniform law instead of RFC 5401's truncated exponential
+
+	Trace func(Event)
+}
+
+// Own timers and limits that no Config field sets, with their reasons.
+const (
+	partialDelay   = time.Millisecond // a partial stream packet leaves this long after its first byte
+	flowSPMMin     = 50 * time.Millisecond
+	flowSPMMax     = time.Second // round trip time and group size are told at least this often while data flows
+	finSPMs        = 3           // FIN SPMs that must be out before the linger may end early
+	finSteady      = 16          // FIN SPMs sent at HeartbeatMin before their interval doubles
+	quietMin       = 250 * time.Millisecond
+	repairGrace    = time.Second            // a queued repair holds its packet in the window this long at most
+	holdMin        = 20 * time.Millisecond  // least adaptive WindowHold
+	spmrDelay      = 25 * time.Millisecond  // SPMR after a random wait up to this (pgm-facts: ZeroMQ's figure)
+	spmrRepeat     = time.Second            // and again after this
+	probeInterval  = 2 * time.Second        // an SPM asks for a round trip sample when none came for this long
+	foreignFloor   = 50 * time.Millisecond  // least retry timer towards a source that is not ours
+	foreignBackoff = 50 * time.Millisecond  // NAK_BO_IVL towards it before its round trip time is known
+	foreignGroup   = 10                     // group size assumed with such a source
+	ownFloor       = 2 * time.Millisecond   // least retry timer towards our own source
+	maxInterval    = 500 * time.Millisecond // retry timers double up to this
+	reorderWait    = time.Millisecond       // reordering tolerance: this long,
+	reorderPackets = 2                      // or until this many later packets came
+	candidateSlots = 1024                   // window of a source before its first SPM
+	expiryOwn      = 30 * time.Second
+	expiryForeign  = 300 * time.Second
+)
+
+// Bits of wire.Peer.Flags in an SPM.
+const peerProbe = 0x01 // receivers answer with one ACK that carries the echoed time, after a suppressing random wait

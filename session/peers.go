@@ -1,0 +1,294 @@
+package session
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+
+	"github.com/rmcast/rmcast/mono"
+	"github.com/rmcast/rmcast/seq"
+	"github.com/rmcast/rmcast/wire"
+)
+
+// Peers is the receiving end of a group: it tells sources apart by TSI and by the address they send from, and keeps a Receiver
+// for each. A source counts as accepted after an SPM and one more packet from it; before that it is a candidate, which holds
+// little memory and gives way to newer ones when the table is full. Use NewPeers.
+type Peers struct {
+	cfg PeersConfig
+	rng *rand.Rand
+
+	table  map[peerKey]*Receiver
+	list   []*Receiver // the same, in the order of Poll's turns
+	last   *Receiver   // the latest hit
+	turn   int         // where Poll goes on
+	accept []*Receiver // accepted, not yet taken by Accept
+	ready  []*Receiver // with something new to read
+	closed bool        // StopAccepting was called
+
+	packet wire.Packet // scratch for what is sent
+	nums   [wire.MaxNAKs]seq.Num
+
+	stats PeersStats
+}
+
+type peerKey struct {
+	tsi  wire.TSI
+	from netip.Addr
+}
+
+// NewPeers returns an empty table. It panics on a configuration that no caller should have let through.
+func NewPeers(_ mono.Time, cfg PeersConfig, rng *rand.Rand) *Peers {
+	if cfg.MaxWindow < 2 || cfg.MaxWindow&(cfg.MaxWindow-1) != 0 || cfg.MaxSources < 1 || cfg.Backlog < 1 || !cfg.Group.IsValid() {
+		panic(fmt.Sprintf("BUG: session: peers configured with %+v", cfg))
+	}
+	cfg.Group = cfg.Group.WithZone("").Unmap()
+	return &Peers{cfg: cfg, rng: rng, table: make(map[peerKey]*Receiver)}
+}
+
+// Handle takes one packet that came to the group.
+func (ps *Peers) Handle(now mono.Time, m Meta, p *wire.Packet) {
+	if p.Type.Upstream() {
+		ps.overhear(now, m, p)
+		return
+	}
+	if p.DestinationPort != ps.cfg.DestinationPort {
+		ps.refusePort(p)
+		return
+	}
+	r := ps.find(now, m, p)
+	if r == nil {
+		return
+	}
+	r.handle(now, m, p)
+	ps.note(now, r)
+}
+
+// refusePort counts what was not for our data-destination port. Parity travels under the port after it: known, not yet used.
+func (ps *Peers) refusePort(p *wire.Packet) {
+	if p.DestinationPort == ps.cfg.DestinationPort+1 {
+		ps.stats.Refused.Parity++
+		return
+	}
+	ps.stats.Refused.WrongPort++
+}
+
+// find returns the receiver for a packet of a source, a new one if the packet may found it.
+func (ps *Peers) find(now mono.Time, m Meta, p *wire.Packet) *Receiver {
+	key := peerKey{p.TSI(), m.From}
+	if ps.last != nil && ps.last.key == key {
+		return ps.last
+	}
+	r := ps.table[key]
+	if r == nil {
+		if p.Type != wire.TypeSPM && p.Type != wire.TypeODATA && p.Type != wire.TypeRDATA {
+			ps.stats.Refused.WrongTSI++
+			return nil
+		}
+		if r = ps.add(now, key); r == nil {
+			return nil
+		}
+	}
+	ps.last = r
+	return r
+}
+
+// add makes a candidate, in place of the one longest silent if the table is full. Accepted sources are never displaced.
+func (ps *Peers) add(now mono.Time, key peerKey) *Receiver {
+	if ps.closed {
+		ps.stats.Refused.TooMany++
+		return nil
+	}
+	if len(ps.list) >= ps.cfg.MaxSources {
+		ps.stats.Refused.TooMany++
+		var oldest *Receiver
+		for _, r := range ps.list {
+			if !r.accepted && (oldest == nil || r.heard < oldest.heard) {
+				oldest = r
+			}
+		}
+		if oldest == nil {
+			return nil
+		}
+		ps.remove(oldest)
+	}
+	r := newReceiver(now, ps, key)
+	ps.table[key] = r
+	ps.list = append(ps.list, r)
+	return r
+}
+
+// remove forgets r; its counts stay in the sums.
+func (ps *Peers) remove(r *Receiver) {
+	delete(ps.table, r.key)
+	for i, x := range ps.list {
+		if x == r {
+			ps.list = append(ps.list[:i], ps.list[i+1:]...)
+			break
+		}
+	}
+	if ps.last == r {
+		ps.last = nil
+	}
+	r.gone = true
+	ps.stats.Total.add(r.counts())
+}
+
+// note queues r for Accept and Ready when what it just handled calls for it.
+func (ps *Peers) note(now mono.Time, r *Receiver) {
+	if !r.accepted && r.acceptable() {
+		if len(ps.accept) >= ps.cfg.Backlog || ps.closed {
+			ps.stats.Refused.TooMany++
+			r.trace(now, EventRefused, r.span())
+			return
+		}
+		r.accepted = true
+		ps.stats.Accepted++
+		ps.accept = append(ps.accept, r)
+		r.trace(now, EventAccepted, r.span())
+	}
+	if r.accepted && !r.queued && r.readable() {
+		r.queued = true
+		ps.ready = append(ps.ready, r)
+	}
+}
+
+// overhear uses what receivers say to the group: NAKs suppress ours (RFC 3208, 6.3), SPMRs stand for ours (13.5).
+func (ps *Peers) overhear(now mono.Time, m Meta, p *wire.Packet) {
+	if p.SourcePort != ps.cfg.DestinationPort {
+		ps.stats.Refused.WrongPort++
+		return
+	}
+	tsi, known := p.TSI(), false
+	for _, r := range ps.list {
+		if r.key.tsi != tsi {
+			continue
+		}
+		known = true
+		switch p.Type {
+		case wire.TypeNAK:
+			r.hearNAK(now, m, p)
+		case wire.TypeSPMR:
+			r.hearSPMR(now)
+		}
+	}
+	if !known {
+		ps.stats.Refused.WrongTSI++
+	}
+}
+
+// Accept returns the next source that was accepted, nil when there is none now.
+func (ps *Peers) Accept() *Receiver {
+	if len(ps.accept) == 0 {
+		return nil
+	}
+	r := ps.accept[0]
+	ps.accept = append(ps.accept[:0], ps.accept[1:]...)
+	return r
+}
+
+// StopAccepting takes no new source from now on; those there are go on.
+func (ps *Peers) StopAccepting() { ps.closed = true }
+
+// Ready returns a receiver that may have something to read (data, a loss or an end) since it was last returned; nil when
+// there is none.
+func (ps *Peers) Ready() *Receiver {
+	if len(ps.ready) == 0 {
+		return nil
+	}
+	r := ps.ready[0]
+	ps.ready = append(ps.ready[:0], ps.ready[1:]...)
+	r.queued = false
+	return r
+}
+
+// Advance fires what is due at now: retries, losses, expiries.
+func (ps *Peers) Advance(now mono.Time) {
+	for i := len(ps.list) - 1; i >= 0; i-- {
+		r := ps.list[i]
+		if r.deadline() > now {
+			continue
+		}
+		r.advance(now)
+		if r.forgettable(now) {
+			ps.remove(r)
+		}
+		ps.note(now, r)
+	}
+}
+
+// Poll fills t with the next packet of some receiver, each in turn, and reports whether there was one.
+func (ps *Peers) Poll(now mono.Time, t *Transmit) bool {
+	if ps.cfg.ReceiveOnly {
+		return false
+	}
+	for range ps.list {
+		if ps.turn >= len(ps.list) {
+			ps.turn = 0
+		}
+		r := ps.list[ps.turn]
+		ps.turn++
+		t.B, t.Segment, t.To, t.HopLimit = t.B[:0], 0, noAddr, 0
+		if r.poll(now, t) {
+			t.Segment = len(t.B)
+			return true
+		}
+	}
+	return false
+}
+
+// Deadline returns when Advance or Poll has something to do if nothing else happens before.
+func (ps *Peers) Deadline() mono.Time {
+	d := mono.Never
+	for _, r := range ps.list {
+		d = min(d, r.deadline())
+	}
+	return d
+}
+
+// Stats returns what was counted so far, over all sources.
+func (ps *Peers) Stats() PeersStats {
+	st := ps.stats
+	st.Sources = len(ps.list)
+	for _, r := range ps.list {
+		st.Total.add(r.counts())
+	}
+	return st
+}
+
+// add sums the counts of b into a.
+func (a *ReceiverStats) add(b ReceiverStats) {
+	a.Packets += b.Packets
+	a.Bytes += b.Bytes
+	a.Repairs += b.Repairs
+	a.RepairBytes += b.RepairBytes
+	a.Messages += b.Messages
+	a.DeliveredBytes += b.DeliveredBytes
+	a.SPMs += b.SPMs
+	a.NCFs += b.NCFs
+	a.Missing += b.Missing
+	a.Lost += b.Lost
+	a.LossErrors += b.LossErrors
+	a.NAKs += b.NAKs
+	a.NAKNumbers += b.NAKNumbers
+	a.Suppressed += b.Suppressed
+	a.SPMRs += b.SPMRs
+	a.ACKs += b.ACKs
+	a.Refused.add(b.Refused)
+}
+
+func (a *RefusedStats) add(b RefusedStats) {
+	a.WrongPort += b.WrongPort
+	a.WrongTSI += b.WrongTSI
+	a.WrongNLA += b.WrongNLA
+	a.WrongType += b.WrongType
+	a.Parity += b.Parity
+	a.TooMany += b.TooMany
+	a.Jump += b.Jump
+	a.Stale += b.Stale
+	a.WindowFull += b.WindowFull
+	a.Late += b.Late
+	a.Duplicate += b.Duplicate
+	a.Malformed += b.Malformed
+	a.Closed += b.Closed
+	a.Unsupported += b.Unsupported
+}

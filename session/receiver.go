@@ -1,0 +1,301 @@
+package session
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/rmcast/rmcast/flow"
+	"github.com/rmcast/rmcast/mono"
+	"github.com/rmcast/rmcast/nack"
+	"github.com/rmcast/rmcast/seq"
+	"github.com/rmcast/rmcast/window"
+	"github.com/rmcast/rmcast/wire"
+)
+
+// Receiver is the receiving end of one source's session (RFC 3208, 6). Peers makes them.
+//
+// Invariants:
+//  1. A number below lead+1 that the window knows as Missing is in the scheduler, and the scheduler has no other.
+//  2. Nothing is asked for or handed out before the first SPM.
+//  3. Every number from the start of delivery on is handed to the application once: as data, or inside one LossError.
+type Receiver struct {
+	// Owner is the driver's: the engine neither reads nor writes it.
+	Owner any
+
+	peers  *Peers
+	key    peerKey
+	window *window.Receive
+	naks   *nack.Scheduler
+
+	path    netip.Addr // SPM_PATH as it was sent: what our NAKs name
+	nakPort uint16     // UDP port the source hears NAKs on; 0: the group's
+	spms    uint64     // heard
+	packets uint64     // of any kind
+	spmSqn  seq.Num
+	ours    bool // the SPM carried the own-peer option
+	lead    seq.Num
+	trail   seq.Num
+	jump    jump
+	reason  LossReason
+
+	heard    mono.Time // the latest packet
+	spmTime  uint32    // the source's clock in the latest SPM
+	spmAt    mono.Time // and when it came
+	grtt     time.Duration
+	group    float64
+	rtt      flow.RTT  // NAK to NCF
+	wait     flow.RTT  // NCF to RDATA
+	spmrAt   mono.Time // when an SPMR is due; Never when none is
+	spmrStep uint8     // 1: the copy to the source itself is still to go
+	ackAt    mono.Time // when a probe is answered; Never when none waits
+
+	accepted, queued, gone, closed bool
+	fin, lost                      bool
+	reset                          *ResetError
+
+	read  reading
+	stats ReceiverStats
+}
+
+func newReceiver(now mono.Time, ps *Peers, key peerKey) *Receiver {
+	r := &Receiver{
+		peers: ps, key: key, heard: now, spmrAt: mono.Never, ackAt: mono.Never,
+		grtt: 10 * time.Millisecond, group: foreignGroup,
+	}
+	if ps.cfg.HopLimit > 1 {
+		r.grtt = 500 * time.Millisecond
+	}
+	r.window = window.NewReceive(min(candidateSlots, ps.cfg.MaxWindow), ps.cfg.WindowBytes)
+	r.naks = nack.NewScheduler(ps.rng, r.timing())
+	return r
+}
+
+// TSI returns the identity of the source's session.
+func (r *Receiver) TSI() wire.TSI { return r.key.tsi }
+
+// Addr returns the address the source sends from.
+func (r *Receiver) Addr() netip.Addr { return r.key.from }
+
+// handle takes one packet of the source.
+func (r *Receiver) handle(now mono.Time, m Meta, p *wire.Packet) {
+	if r.closed {
+		r.heard = now
+		r.stats.Refused.Closed++
+		return
+	}
+	if r.reset != nil && p.Type != wire.TypeRDATA && p.Type != wire.TypeODATA {
+		return
+	}
+	r.packets++
+	switch p.Type {
+	case wire.TypeODATA, wire.TypeRDATA:
+		r.handleData(now, p)
+	case wire.TypeSPM:
+		r.handleSPM(now, m, p)
+	case wire.TypeNCF:
+		r.handleNCF(now, p)
+	default:
+		r.stats.Refused.WrongType++
+		return
+	}
+	r.heard = now
+}
+
+// handleData takes ODATA or RDATA. In-order data touches the window and little else.
+func (r *Receiver) handleData(now mono.Time, p *wire.Packet) {
+	if p.Flags&wire.FlagParity != 0 {
+		r.stats.Refused.Parity++
+		return
+	}
+	var f window.Fragment
+	if p.Options.Set.Has(wire.OptFragment) {
+		f = window.Fragment(p.Options.Fragment)
+		if !r.saneFragment(p.Sqn, f, len(p.Payload)) {
+			r.stats.Refused.Malformed++
+			return
+		}
+	}
+	if !r.window.Started() {
+		r.hold(now, p.Sqn)
+	} else if !r.plausible(now, p, p.Sqn) {
+		return
+	}
+	res, gap := r.window.Insert(p.Sqn, p.Payload, f)
+	switch res {
+	case window.InOrder:
+	case window.Ahead:
+		r.miss(now, gap, p.Sqn)
+	case window.Filled:
+		if d, ok := r.naks.Found(now, p.Sqn); ok {
+			r.wait.Sample(d)
+			r.naks.SetTiming(r.timing())
+		}
+	case window.Duplicate:
+		r.stats.Refused.Duplicate++
+		return
+	case window.Late:
+		r.stats.Refused.Late++
+		return
+	case window.Full:
+		r.stats.Refused.WindowFull++
+		r.extend(now, p.Sqn.Add(1))
+		return
+	}
+	r.count(p)
+	if r.lead.Less(p.Sqn) {
+		r.lead = p.Sqn
+	}
+	r.naks.Progress(now, r.lead)
+	if r.spms > 0 && r.trail.Less(p.Trail) {
+		r.moveTrail(now, p.Trail)
+	}
+	if r.peers.cfg.Unordered {
+		r.arrived(p.Sqn, f, len(p.Payload))
+	}
+}
+
+func (r *Receiver) count(p *wire.Packet) {
+	if p.Type == wire.TypeRDATA {
+		r.stats.Repairs++
+		r.stats.RepairBytes += uint64(len(p.Payload))
+		return
+	}
+	r.stats.Packets++
+	r.stats.Bytes += uint64(len(p.Payload))
+}
+
+// saneFragment checks what one fragment says of itself (pgm-facts 2.3).
+func (r *Receiver) saneFragment(n seq.Num, f window.Fragment, size int) bool {
+	end := uint64(f.Offset) + uint64(size)
+	return size > 0 && end <= uint64(f.Length) && int64(f.Length) <= int64(r.peers.cfg.MaxMessage) &&
+		f.First.LessEq(n) && (f.Offset == 0) == (f.First == n)
+}
+
+// handleNCF takes the source's confirmation: the numbers exist, and a repair is on its way (RFC 3208, 6.3).
+func (r *Receiver) handleNCF(now mono.Time, p *wire.Packet) {
+	r.stats.NCFs++
+	if r.spms == 0 || p.Flags&wire.FlagParity != 0 {
+		return
+	}
+	r.confirm(now, p.Sqn)
+	if p.Options.Set.Has(wire.OptNAKList) {
+		for _, n := range p.Options.NAKList.Sqn[:p.Options.NAKList.N] {
+			r.confirm(now, n)
+		}
+	}
+}
+
+func (r *Receiver) confirm(now mono.Time, n seq.Num) {
+	if d, ok := r.naks.NCF(now, n); ok {
+		r.rtt.Sample(d)
+		r.naks.SetTiming(r.timing())
+	}
+}
+
+// hearNAK takes another receiver's NAK that was sent to the group: ours can wait for its answer (RFC 3208, 6.3).
+func (r *Receiver) hearNAK(now mono.Time, _ Meta, p *wire.Packet) {
+	if p.Flags&wire.FlagParity != 0 {
+		return
+	}
+	r.naks.NAKHeard(now, p.Sqn)
+	if p.Options.Set.Has(wire.OptNAKList) {
+		for _, n := range p.Options.NAKList.Sqn[:p.Options.NAKList.N] {
+			r.naks.NAKHeard(now, n)
+		}
+	}
+}
+
+// acceptable reports whether the source was heard well enough to hand it to the application.
+func (r *Receiver) acceptable() bool { return r.spms > 0 && r.packets > 1 && !r.closed }
+
+// expiry is how long the source may be silent.
+func (r *Receiver) expiry() time.Duration {
+	switch {
+	case r.peers.cfg.Expiry > 0:
+		return r.peers.cfg.Expiry
+	case r.ours || r.spms == 0:
+		return expiryOwn
+	}
+	return expiryForeign
+}
+
+// deadline is when advance or poll has something to do.
+func (r *Receiver) deadline() mono.Time {
+	d := r.heard.Add(r.expiry())
+	if r.closed || r.lost {
+		return d
+	}
+	return min(d, r.naks.Deadline(), r.spmrAt, r.ackAt)
+}
+
+// advance fires what is due at now.
+func (r *Receiver) advance(now mono.Time) {
+	if r.closed || r.lost {
+		return
+	}
+	for {
+		old, ok := r.naks.Expired(now)
+		if !ok {
+			break
+		}
+		r.give(now, old, LossTimeout)
+	}
+	if r.peers.cfg.ReceiveOnly {
+		r.spmrAt, r.ackAt = mono.Never, mono.Never
+		r.giveUpDue(now)
+	}
+	if now >= r.heard.Add(r.expiry()) {
+		r.lost = true
+		r.giveAll(now, LossUnavailable)
+		r.trace(now, EventSourceLost, r.span())
+	}
+}
+
+// forgettable reports whether the table need not remember the source any more.
+func (r *Receiver) forgettable(now mono.Time) bool { return now >= r.heard.Add(r.expiry()) }
+
+// Close ends the session for the application: the window is freed, later packets of the source are dropped unread, and the
+// source is not accepted again until it has been silent for the expiry time.
+func (r *Receiver) Close(mono.Time) {
+	if r.closed {
+		return
+	}
+	r.closed, r.queued = true, false
+	r.naks.Forget(seq.Range{From: r.window.Next(), To: r.window.End()})
+	r.spmrAt, r.ackAt = mono.Never, mono.Never
+	r.stats = r.counts()
+	r.window = window.NewReceive(1, 0)
+	for i, x := range r.peers.ready {
+		if x == r {
+			r.peers.ready = append(r.peers.ready[:i], r.peers.ready[i+1:]...)
+			break
+		}
+	}
+}
+
+func (r *Receiver) trace(now mono.Time, kind EventKind, span seq.Range) {
+	if r.peers.cfg.Trace != nil {
+		r.peers.cfg.Trace(Event{At: now, Kind: kind, TSI: r.key.tsi, Range: span})
+	}
+}
+
+// span is what the window covers, for traces.
+func (r *Receiver) span() seq.Range { return seq.Range{From: r.window.Next(), To: r.window.End()} }
+
+// counts returns the counters with those that live elsewhere filled in.
+func (r *Receiver) counts() ReceiverStats {
+	st := r.stats
+	st.Suppressed = r.naks.Suppressed()
+	return st
+}
+
+// Stats returns what was counted so far.
+func (r *Receiver) Stats() ReceiverStats {
+	st := r.counts()
+	st.RTT, st.GRTT, st.GroupSize = r.rtt.Smoothed(), r.grtt, r.group
+	st.Window = r.window.Limit().Sub(r.window.Next())
+	st.Trail, st.Next, st.Lead = r.trail, r.window.Next(), r.lead
+	st.Held, st.Gaps, st.WindowBytes = r.window.Held(), r.window.Missing(), r.window.Bytes()
+	st.Foreign, st.FIN = r.spms > 0 && !r.ours, r.fin
+	return st
+}

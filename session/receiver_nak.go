@@ -1,0 +1,178 @@
+package session
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/rmcast/rmcast/mono"
+	"github.com/rmcast/rmcast/nack"
+	"github.com/rmcast/rmcast/seq"
+	"github.com/rmcast/rmcast/window"
+	"github.com/rmcast/rmcast/wire"
+)
+
+// timing is what the NAK scheduler goes by: configured, or adapted to what the source told and what was measured.
+func (r *Receiver) timing() nack.Timing {
+	cfg := &r.peers.cfg
+	t := nack.Timing{
+		Backoff: 4 * r.grtt, GroupSize: r.group, Uniform: cfg.UniformBackoff,
+		Repeat: 2*r.grtt + time.Millisecond, Data: 4*r.grtt + time.Millisecond,
+		MaxInterval: maxInterval, Tolerance: reorderWait, TolerancePackets: reorderPackets,
+		Limit: cfg.RepairTimeout,
+	}
+	floor := ownFloor
+	if !r.ours {
+		floor = foreignFloor
+		t.Backoff, t.GroupSize = foreignBackoff, foreignGroup
+		if r.rtt.Valid() {
+			t.Backoff = min(4*r.rtt.Smoothed(), foreignBackoff)
+		}
+	}
+	if r.rtt.Valid() {
+		t.Repeat = r.rtt.Timeout(floor)
+		t.Data = t.Repeat // until a repair was timed too
+	}
+	if r.wait.Valid() {
+		t.Data = r.wait.Timeout(floor)
+	}
+	t.Repeat, t.Data = max(t.Repeat, floor), max(t.Data, floor)
+	if cfg.MaxDelay > 0 {
+		t.Limit = min(t.Limit, cfg.MaxDelay)
+	}
+	if cfg.NAKBackoff > 0 {
+		t.Backoff = cfg.NAKBackoff
+	}
+	if cfg.NAKRepeat > 0 {
+		t.Repeat = cfg.NAKRepeat
+	}
+	if cfg.NAKData > 0 {
+		t.Data = cfg.NAKData
+	}
+	t.MaxInterval = max(t.MaxInterval, t.Repeat, t.Data)
+	if cfg.ReceiveOnly {
+		t.Backoff = 0
+	}
+	return t
+}
+
+// poll writes the next packet that is due.
+func (r *Receiver) poll(now mono.Time, t *Transmit) bool {
+	switch {
+	case r.closed || r.lost:
+		return false
+	case now >= r.spmrAt:
+		r.sendSPMR(now, t)
+		return true
+	case now >= r.ackAt:
+		r.sendACK(now, t)
+		return true
+	case now >= r.naks.Deadline():
+		if nums := r.naks.Due(now, r.peers.nums[:0]); len(nums) > 0 {
+			r.sendNAK(now, t, nums)
+			return true
+		}
+	}
+	return false
+}
+
+// upstream prepares the scratch packet for a packet to the source.
+func (r *Receiver) upstream(typ wire.Type) *wire.Packet {
+	p := &r.peers.packet
+	p.Type, p.Flags, p.GSI = typ, 0, r.key.tsi.GSI
+	p.SourcePort, p.DestinationPort = r.peers.cfg.DestinationPort, r.key.tsi.Port
+	p.Options.Set = 0
+	p.Payload = nil
+	return p
+}
+
+// sendNAK asks for ascending numbers, at the address the source named (RFC 3208, 6.3).
+func (r *Receiver) sendNAK(now mono.Time, t *Transmit, nums []seq.Num) {
+	p := r.upstream(wire.TypeNAK)
+	p.Source, p.Group = r.path, r.peers.cfg.Group
+	setNumbers(p, nums)
+	r.addEcho(now, p)
+	t.B, t.To = p.Append(t.B), r.nakTo()
+	r.stats.NAKs++
+	r.stats.NAKNumbers += uint64(len(nums))
+	r.trace(now, EventNAK, seq.Range{From: nums[0], To: nums[len(nums)-1].Add(1)})
+}
+
+// nakTo is where the source hears us: the path address of its SPMs, with the arrival zone when it is link-local, since zones
+// do not travel. A path that can be nobody's address gives way to where the packets come from.
+func (r *Receiver) nakTo() netip.AddrPort {
+	to := r.path
+	switch {
+	case !to.IsValid() || to.IsUnspecified() || to.IsMulticast():
+		to = r.key.from
+	case to.Is6() && to.IsLinkLocalUnicast():
+		to = to.WithZone(r.key.from.Zone())
+	}
+	port := r.peers.cfg.UDPPort
+	if r.nakPort != 0 && port != 0 {
+		port = r.nakPort
+	}
+	return netip.AddrPortFrom(to, port)
+}
+
+// addEcho adds the source's own clock plus the time we held it, from which the source measures the round trip.
+func (r *Receiver) addEcho(now mono.Time, p *wire.Packet) {
+	if !r.ours {
+		return
+	}
+	p.Options.Set = p.Options.Set.With(wire.OptPeer)
+	p.Options.Peer = wire.Peer{Time: r.spmTime + uint32(now.Sub(r.spmAt)/time.Microsecond)}
+}
+
+// wantSPM asks for an SPM after a random wait, unless one comes first (RFC 3208, 13.5).
+func (r *Receiver) wantSPM(now mono.Time) {
+	if r.spmrAt == mono.Never {
+		r.spmrAt = now.Add(nack.UniformWait(r.peers.rng, spmrDelay))
+	}
+}
+
+// hearSPMR takes another receiver's SPMR for this source: its answer serves us too.
+func (r *Receiver) hearSPMR(now mono.Time) {
+	if r.spms == 0 && r.spmrAt != mono.Never && r.spmrStep == 0 {
+		r.spmrAt = now.Add(spmrRepeat)
+	}
+}
+
+// sendSPMR asks the group, on this link only, and then the source itself.
+func (r *Receiver) sendSPMR(now mono.Time, t *Transmit) {
+	t.B = r.upstream(wire.TypeSPMR).Append(t.B)
+	r.stats.SPMRs++
+	if r.spmrStep == 0 {
+		t.HopLimit = 1
+		r.spmrStep = 1
+		return
+	}
+	t.To = netip.AddrPortFrom(r.key.from, r.peers.cfg.UDPPort)
+	r.spmrStep = 0
+	r.spmrAt = now.Add(spmrRepeat)
+}
+
+// answerProbe schedules the answer to an SPM that asks for round trip samples. The wait is RFC 5401's, so that a large group
+// answers with a few packets; the next SPM without the question, which the source sends when it has an answer, cancels it.
+func (r *Receiver) answerProbe(now mono.Time, asked bool) {
+	switch {
+	case !asked || r.peers.cfg.ReceiveOnly:
+		r.ackAt = mono.Never
+	case r.ackAt == mono.Never:
+		r.ackAt = now.Add(nack.Wait(r.peers.rng, 4*r.grtt, r.group))
+	}
+}
+
+// sendACK answers a probe: what we have, and the echo.
+func (r *Receiver) sendACK(now mono.Time, t *Transmit) {
+	p := r.upstream(wire.TypeACK)
+	p.Sqn, p.Bitmap = r.lead, 0
+	for i := range 32 {
+		if n := r.lead.Add(-i); r.window.Started() && (n.Less(r.window.Next()) || r.window.State(n) == window.Have) {
+			p.Bitmap |= 1 << i
+		}
+	}
+	r.addEcho(now, p)
+	t.B, t.To = p.Append(t.B), r.nakTo()
+	r.ackAt = mono.Never
+	r.stats.ACKs++
+}

@@ -1,0 +1,248 @@
+package session
+
+import (
+	"io"
+
+	"github.com/rmcast/rmcast/mono"
+	"github.com/rmcast/rmcast/seq"
+	"github.com/rmcast/rmcast/window"
+)
+
+// reading is where the application stands.
+type reading struct {
+	offset   int  // bytes already read of the message at the edge
+	skipTail bool // delivery has not begun: the rest of a message that started before us is passed over
+
+	// How far the message that starts at first has been found whole, so that a long one is not walked for every fragment.
+	first, next seq.Num
+	bytes       uint32
+
+	// Unordered delivery.
+	whole   queue              // first numbers of messages that are complete, in the order in which they became so
+	partial map[seq.Num]uint32 // bytes held of messages that are not, by first number
+	current seq.Num            // the message being read; valid while started
+	started bool
+}
+
+// edge says what stands at the reading edge.
+type edge uint8
+
+const (
+	edgeNothing edge = iota // nothing yet
+	edgeMessage             // a whole message
+	edgeLoss                // numbers that will not come
+	edgeEnd                 // the session is over
+)
+
+// Read copies stream bytes into b: messages one after the other, without boundaries. With nothing there it returns
+// ErrWouldBlock; a loss in its place as *LossError; at the end io.EOF, *ResetError or ErrSourceLost, each time.
+func (r *Receiver) Read(now mono.Time, b []byte) (int, error) {
+	n := 0
+	for n < len(b) {
+		what, span := r.edge()
+		if what != edgeMessage {
+			if n > 0 {
+				break
+			}
+			return 0, r.stop(now, what, span)
+		}
+		got, done := r.copyOut(b[n:], span)
+		n += got
+		if done {
+			r.consume(span)
+		}
+	}
+	r.refill(now)
+	return n, nil
+}
+
+// ReadMessage copies the next message (or what a Read has left of it) into b and returns its length. With b too short it
+// returns io.ErrShortBuffer and leaves the message in place; otherwise errors are Read's.
+func (r *Receiver) ReadMessage(now mono.Time, b []byte) (int, error) {
+	what, span := r.edge()
+	if what != edgeMessage {
+		return 0, r.stop(now, what, span)
+	}
+	if len(b) < r.size(span)-r.read.offset {
+		return 0, io.ErrShortBuffer
+	}
+	n, _ := r.copyOut(b, span)
+	r.consume(span)
+	r.refill(now)
+	return n, nil
+}
+
+// readable reports whether Read would do anything but ErrWouldBlock.
+func (r *Receiver) readable() bool {
+	if r.closed {
+		return false
+	}
+	what, _ := r.edge()
+	return what != edgeNothing
+}
+
+// stop turns an edge without data into its error, and moves past a loss.
+func (r *Receiver) stop(now mono.Time, what edge, span seq.Range) error {
+	switch what {
+	case edgeLoss:
+		for n := span.From; n != span.To; n++ {
+			r.window.Release(n)
+		}
+		r.read.skipTail = false
+		r.stats.LossErrors++
+		err := &LossError{TSI: r.key.tsi, Lost: span, Reason: r.reason}
+		r.refill(now)
+		return err
+	case edgeEnd:
+		switch {
+		case r.reset != nil:
+			return r.reset
+		case r.fin:
+			return io.EOF
+		}
+		return ErrSourceLost
+	}
+	return ErrWouldBlock
+}
+
+// edge finds what stands at the reading edge, and which numbers it takes.
+func (r *Receiver) edge() (edge, seq.Range) {
+	if r.spms == 0 || !r.window.Started() {
+		return r.over()
+	}
+	if r.peers.cfg.Unordered {
+		return r.edgeUnordered()
+	}
+	for {
+		n := r.window.Next()
+		switch r.window.State(n) {
+		case window.Have:
+			p, _ := r.window.Packet(n)
+			if p.Fragment.Length == 0 {
+				return edgeMessage, seq.Range{From: n, To: n.Add(1)}
+			}
+			if p.Fragment.First != n {
+				if r.read.skipTail {
+					r.window.Release(n)
+					continue
+				}
+				return edgeLoss, r.undeliverable(n)
+			}
+			end, whole, broken := r.scan(n)
+			switch {
+			case whole:
+				return edgeMessage, seq.Range{From: n, To: end}
+			case broken:
+				return edgeLoss, r.undeliverable(n)
+			}
+			return edgeNothing, seq.Range{}
+		case window.Lost:
+			return edgeLoss, r.undeliverable(n)
+		case window.Missing:
+			return edgeNothing, seq.Range{}
+		}
+		return r.over()
+	}
+}
+
+// over tells an end from a pause when the window holds nothing more.
+func (r *Receiver) over() (edge, seq.Range) {
+	done := !r.window.Started() || r.window.Next() == r.lead.Add(1)
+	if done && (r.lost || r.reset != nil || r.fin) {
+		return edgeEnd, seq.Range{}
+	}
+	return edgeNothing, seq.Range{}
+}
+
+// scan follows the fragments of the message that starts at first: whole, broken by a loss or a contradiction, or neither yet.
+func (r *Receiver) scan(first seq.Num) (end seq.Num, whole, broken bool) {
+	rd := &r.read
+	if rd.first != first || rd.bytes == 0 {
+		rd.first, rd.next, rd.bytes = first, first, 0
+	}
+	head, _ := r.window.Packet(first)
+	for rd.bytes < head.Fragment.Length {
+		switch r.window.State(rd.next) {
+		case window.Have:
+		case window.Lost, window.Done:
+			return rd.next, false, true
+		default:
+			return rd.next, false, false
+		}
+		p, _ := r.window.Packet(rd.next)
+		if f := p.Fragment; f.First != first || f.Length != head.Fragment.Length || f.Offset != rd.bytes {
+			r.reason = LossMalformed
+			r.stats.Refused.Malformed++
+			return rd.next, false, true
+		}
+		rd.bytes += uint32(len(p.Payload))
+		rd.next++
+	}
+	return rd.next, true, false
+}
+
+// undeliverable returns the numbers from n on that will not be delivered: lost ones, and fragments whose message lost one.
+func (r *Receiver) undeliverable(n seq.Num) seq.Range {
+	span := seq.Range{From: n, To: n}
+	for ; span.To != r.window.End(); span.To++ {
+		switch r.window.State(span.To) {
+		case window.Lost:
+			continue
+		case window.Have:
+			f, _ := r.window.Packet(span.To)
+			if f.Fragment.Length == 0 {
+				return span
+			}
+			if f.Fragment.First == span.To {
+				if _, _, broken := r.scan(span.To); !broken {
+					return span
+				}
+			}
+			continue
+		}
+		break
+	}
+	return span
+}
+
+// size is the length of the message in span.
+func (r *Receiver) size(span seq.Range) int {
+	p, _ := r.window.Packet(span.From)
+	if p.Fragment.Length > 0 {
+		return int(p.Fragment.Length)
+	}
+	return len(p.Payload)
+}
+
+// copyOut copies what is left of the message in span into b and reports whether that was all.
+func (r *Receiver) copyOut(b []byte, span seq.Range) (n int, done bool) {
+	for at := span.From; at != span.To; at++ {
+		p, _ := r.window.Packet(at)
+		skip := max(r.read.offset-int(p.Fragment.Offset), 0)
+		if skip >= len(p.Payload) {
+			continue
+		}
+		c := copy(b[n:], p.Payload[skip:])
+		n += c
+		r.read.offset += c
+		if skip+c < len(p.Payload) {
+			return n, false
+		}
+	}
+	return n, true
+}
+
+// consume moves past the message in span.
+func (r *Receiver) consume(span seq.Range) {
+	r.stats.Messages++
+	r.stats.DeliveredBytes += uint64(r.size(span))
+	r.read.offset, r.read.bytes = 0, 0
+	r.read.skipTail = false
+	for n := span.From; n != span.To; n++ {
+		r.window.Release(n)
+	}
+	if r.peers.cfg.Unordered {
+		r.read.started = false
+		r.sweep()
+	}
+}

@@ -1,0 +1,226 @@
+package session
+
+import (
+	"github.com/rmcast/rmcast/flow"
+	"github.com/rmcast/rmcast/mono"
+	"github.com/rmcast/rmcast/seq"
+	"github.com/rmcast/rmcast/window"
+	"github.com/rmcast/rmcast/wire"
+)
+
+// hold starts the window at the first data heard before an SPM said where to start: it is kept, not handed out, and an SPM is
+// asked for (RFC 3208, 6.1, 13.5).
+func (r *Receiver) hold(now mono.Time, n seq.Num) {
+	r.window.Start(n)
+	r.lead, r.trail = n.Add(-1), n
+	r.wantSPM(now)
+}
+
+// handleSPM takes the source's state (RFC 3208, 6.2): window, path, end.
+func (r *Receiver) handleSPM(now mono.Time, _ Meta, p *wire.Packet) {
+	// Trail = lead+1 is an empty window; trail 0 with lead 0x80000000 says nothing (8.1) and cannot start a session.
+	if size := p.Lead.Add(1).Sub(p.Trail); size < 0 || !p.Path.IsValid() {
+		r.stats.Refused.Malformed++
+		return
+	}
+	if r.spms > 0 && p.Sqn.Less(r.spmSqn) {
+		r.stats.Refused.Stale++
+		return
+	}
+	if r.spms > 0 && !r.plausible(now, p, p.Lead) {
+		return
+	}
+	r.stats.SPMs++
+	r.spms++
+	r.spmSqn, r.path = p.Sqn, p.Path
+	r.spmrAt = mono.Never
+	r.learn(now, p)
+	if r.spms == 1 {
+		r.begin(now, p)
+	}
+	if r.lead.Less(p.Lead) {
+		r.lead = p.Lead
+	}
+	r.extend(now, r.lead.Add(1))
+	if r.trail.Less(p.Trail) {
+		r.moveTrail(now, p.Trail)
+	}
+	if p.Options.Set.Has(wire.OptFIN) && !r.fin {
+		r.fin = true
+		r.trace(now, EventFIN, seq.Range{From: r.trail, To: r.lead.Add(1)})
+	}
+	if p.Options.Set.Has(wire.OptRST) {
+		r.resetBySource(now, p.Options.Reset)
+	}
+}
+
+// learn takes the own-peer option: clock, group size and round trip time, window, port.
+func (r *Receiver) learn(now mono.Time, p *wire.Packet) {
+	slots := r.peers.cfg.MaxWindow
+	if p.Options.Set.Has(wire.OptPeer) {
+		o := &p.Options.Peer
+		r.ours = true
+		r.nakPort, r.spmTime, r.spmAt = o.Port, o.Time, now
+		r.grtt, r.group = flow.DecodeGRTT(o.GRTT), flow.DecodeGroupSize(o.GroupSize)
+		if o.Window > 0 && uint64(o.Window) < uint64(slots) {
+			slots = 1
+			for slots < int(o.Window) {
+				slots *= 2
+			}
+		}
+		r.answerProbe(now, o.Flags&peerProbe != 0)
+	}
+	r.window.Resize(max(slots, min(candidateSlots, r.peers.cfg.MaxWindow)))
+	r.naks.SetTiming(r.timing())
+}
+
+// begin decides with the first SPM where delivery starts. What was before is not a loss.
+func (r *Receiver) begin(now mono.Time, p *wire.Packet) {
+	start := p.Lead.Add(1)
+	if r.window.Started() {
+		start = r.window.Next()
+	}
+	r.read.skipTail = true
+	switch {
+	case r.peers.cfg.Join == JoinStart && p.Options.Set.Has(wire.OptJoin) && p.Options.Join == p.Trail:
+		start, r.read.skipTail = seq.Min(start, p.Options.Join), false
+	case r.peers.cfg.Join == JoinTrail:
+		start = seq.Min(start, p.Trail)
+	}
+	if !r.window.Started() {
+		r.window.Start(start)
+		r.lead, r.trail = start.Add(-1), start
+		return
+	}
+	// The gaps found so far were not asked for: from here on they are. They begin anew with those before the first data.
+	if start.Less(r.window.Next()) {
+		if _, ok := r.window.Rewind(start); !ok { // too far back for the window: what was held is asked for again
+			r.window = window.NewReceive(r.peers.cfg.MaxWindow, r.peers.cfg.WindowBytes)
+			r.window.Start(start)
+		}
+	}
+	r.trail = start
+	for gap, ok := r.window.NextMissing(start); ok; gap, ok = r.window.NextMissing(gap.To) {
+		r.stats.Missing += uint64(gap.Len())
+		r.naks.Missing(now, gap, r.window.End().Add(-1))
+	}
+}
+
+// plausible reports whether p's claim that n exists may be believed. One packet that claims a number far beyond what the
+// window could hold moves nothing; another one that agrees does: the source really went on while we heard nothing.
+func (r *Receiver) plausible(now mono.Time, p *wire.Packet, n seq.Num) bool {
+	reach := r.peers.cfg.MaxWindow
+	if n.Sub(r.lead) <= reach && r.lead.Sub(n) < 1<<30 {
+		r.jump.set = false
+		return true
+	}
+	j := &r.jump
+	if j.set && (j.sqn != p.Sqn || j.typ != p.Type) && n.Sub(j.to) <= reach && j.to.Sub(n) <= reach && r.lead.Less(n) {
+		j.set = false
+		return true
+	}
+	r.stats.Refused.Jump++
+	r.trace(now, EventJump, seq.Range{From: r.lead.Add(1), To: n})
+	*j = jump{set: true, to: n, sqn: p.Sqn, typ: p.Type}
+	return false
+}
+
+// jump is a far lead that one packet claimed.
+type jump struct {
+	set bool
+	to  seq.Num
+	sqn seq.Num // of the packet that claimed it
+	typ wire.Type
+}
+
+// miss books numbers found missing.
+func (r *Receiver) miss(now mono.Time, gap seq.Range, lead seq.Num) {
+	if gap.Empty() || r.spms == 0 {
+		return // RFC 3208, 6.1: nothing is asked for before the first SPM; begin does then
+	}
+	r.stats.Missing += uint64(gap.Len())
+	r.trace(now, EventMissing, gap)
+	r.naks.Missing(now, gap, lead)
+	if r.lost || r.reset != nil {
+		r.give(now, gap, LossUnavailable)
+	} else if gap.From.Less(r.trail) {
+		r.give(now, gap.Intersect(seq.Range{From: gap.From, To: r.trail}), LossTrail)
+	}
+}
+
+// extend makes the window know all numbers before end, as far as it reaches: those that did not come are missing.
+func (r *Receiver) extend(now mono.Time, end seq.Num) {
+	if r.lead.Less(end.Add(-1)) {
+		r.lead = end.Add(-1)
+	}
+	if !r.window.End().Less(end) {
+		return
+	}
+	r.miss(now, r.window.Extend(end), r.lead)
+}
+
+// moveTrail takes a later TXW_TRAIL: what is missing before it can no longer be had.
+func (r *Receiver) moveTrail(now mono.Time, trail seq.Num) {
+	if r.lead.Add(1).Less(trail) {
+		r.stats.Refused.Malformed++ // a trail beyond everything that is known to exist
+		return
+	}
+	old := r.trail
+	r.trail = trail
+	if r.window.Missing() > 0 {
+		r.give(now, seq.Range{From: seq.Max(old, r.window.Next()), To: seq.Min(trail, r.window.End())}, LossTrail)
+	}
+}
+
+// give gives up what is missing in span.
+func (r *Receiver) give(now mono.Time, span seq.Range, why LossReason) {
+	if span.Empty() {
+		return
+	}
+	n := r.window.Lose(span)
+	if n == 0 {
+		return
+	}
+	r.naks.Forget(span)
+	r.reason = why
+	r.stats.Lost += uint64(n)
+	r.trace(now, EventLost, span)
+	if r.peers.cfg.Unordered {
+		r.dropLost(span)
+	}
+}
+
+// giveAll gives up everything that is missing.
+func (r *Receiver) giveAll(now mono.Time, why LossReason) {
+	r.give(now, seq.Range{From: r.window.Next(), To: r.window.End()}, why)
+}
+
+// giveUpDue takes the place of NAKs in receive-only sessions: a gap ends with the reordering tolerance.
+func (r *Receiver) giveUpDue(now mono.Time) {
+	for {
+		nums := r.naks.Due(now, r.peers.nums[:0])
+		if len(nums) == 0 {
+			return
+		}
+		for _, n := range nums {
+			r.give(now, seq.Range{From: n, To: n.Add(1)}, LossUnrepaired)
+		}
+	}
+}
+
+// refill asks again for what did not fit while the application was slow, now that there is room.
+func (r *Receiver) refill(now mono.Time) {
+	if r.spms == 0 || r.closed {
+		return
+	}
+	r.extend(now, r.lead.Add(1))
+}
+
+// resetBySource ends the session at the source's word (RFC 3208, 9.8).
+func (r *Receiver) resetBySource(now mono.Time, o wire.Reset) {
+	r.reset = &ResetError{TSI: r.key.tsi, Code: o.Code}
+	r.trace(now, EventReset, r.span())
+	if o.NoNAKs {
+		r.giveAll(now, LossReset)
+	}
+}

@@ -1,0 +1,303 @@
+package session
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/rmcast/rmcast/flow"
+	"github.com/rmcast/rmcast/mono"
+	"github.com/rmcast/rmcast/nack"
+	"github.com/rmcast/rmcast/seq"
+	"github.com/rmcast/rmcast/window"
+	"github.com/rmcast/rmcast/wire"
+)
+
+// Source is the sending end of one transport session (RFC 3208, 5). Use NewSource.
+//
+// Invariants:
+//  1. TXW_LEAD moves in Poll only, when a packet is handed out: no SPM announces what was never sent.
+//  2. Poll's order is NCFs, SPMs, repairs, new data (RFC 3208, 5.1.3); the limiter decides between the last two.
+//  3. The trail passes only packets that were sent.
+type Source struct {
+	cfg     SourceConfig
+	rng     *rand.Rand
+	window  *window.Transmit
+	repairs *nack.Repairs
+	limiter *flow.Limiter
+	grtt    flow.GRTT
+
+	packetBytes int       // a full stream packet with IP and UDP headers
+	clock       mono.Time // the latest instant a caller named
+	sampledAt   mono.Time // when a round trip was last measured; Never before
+
+	partial   int       // bytes of the stream packet being filled in window.Slot()
+	partialAt mono.Time // when it leaves unfilled; Never when there is none
+	maxUnsent int       // Write blocks at this many unsent bytes
+	starved   bool      // a writer found no slot: reclaim by WindowHold until one is free
+	joinable  bool      // the trail still stands at the first packet
+
+	spm    spmSchedule
+	end    ending
+	packet wire.Packet // scratch for what is sent
+	nums   [wire.MaxNAKs]seq.Num
+	asked  []seq.Num // scratch for what a NAK asks
+	stats  SourceStats
+}
+
+// ending is how a session comes to its end.
+type ending struct {
+	finish    bool      // no more data will be written
+	reset     bool      // OPT_RST goes out instead of OPT_FIN
+	code      uint8     // with reset
+	sentAt    mono.Time // the first FIN or RST SPM; Never before
+	spms      int       // how many went out
+	lastNAK   mono.Time // the latest NAK that asked for something we hold
+	deadline  mono.Time // end of Linger
+	forgotten bool      // nothing more is served
+}
+
+// NewSource returns a source that has sent nothing. It panics on a configuration that no caller should have let through.
+func NewSource(now mono.Time, cfg SourceConfig, rng *rand.Rand) *Source {
+	if cfg.Slots < 2 || cfg.Slots&(cfg.Slots-1) != 0 || !cfg.Path.IsValid() || !cfg.Group.IsValid() || cfg.DestinationPort == cfg.TSI.Port {
+		panic(fmt.Sprintf("BUG: session: source configured with %+v", cfg))
+	}
+	cfg.Path, cfg.Group = cfg.Path.WithZone("").Unmap(), cfg.Group.WithZone("").Unmap()
+	packetBytes := cfg.Room.Stream() + wire.HeadData + cfg.Room.Overhead()
+	s := &Source{
+		cfg:         cfg,
+		rng:         rng,
+		window:      window.NewTransmit(cfg.Slots, cfg.Room.Message(), cfg.First),
+		packetBytes: packetBytes,
+		clock:       now,
+		sampledAt:   mono.Never,
+		limiter:     flow.NewLimiter(flow.LimiterConfig{Rate: cfg.Rate, RepairShare: cfg.RepairShare}, now),
+		partialAt:   mono.Never,
+		joinable:    true,
+		spm:         newSPMSchedule(now, cfg),
+		end:         ending{sentAt: mono.Never, deadline: mono.Never},
+		asked:       make([]seq.Num, 0, wire.MaxNAKs),
+	}
+	s.grtt.Init(cfg.InitialGRTT)
+	s.repairs = nack.NewRepairs(nack.RepairsConfig{
+		HoldOff:    s.holdOff(now),
+		NCFSpacing: s.holdOff(now),
+		MaxQueued:  cfg.Slots,
+		Backoff:    4 * cfg.InitialGRTT,
+		GroupSize:  cfg.InitialGroup,
+	})
+	s.tune(now)
+	s.maxUnsent = unsentLimit(cfg)
+	return s
+}
+
+// unsentLimit is max(256 KB, 10 ms of Rate), at most a quarter of the window and at least one packet.
+func unsentLimit(cfg SourceConfig) int {
+	quarter := cfg.Slots / 4 * cfg.Room.Stream()
+	limit := quarter
+	if cfg.Rate != flow.Unlimited {
+		limit = int(min(max(256<<10, cfg.Rate.Bytes(10*time.Millisecond)), int64(quarter)))
+	}
+	return max(limit, cfg.Room.Stream())
+}
+
+// holdOff is how long a number just repaired is not repaired again: NAKs that crossed the repair arrive within one round trip.
+func (s *Source) holdOff(now mono.Time) time.Duration {
+	return max(s.grtt.Value(now), time.Millisecond)
+}
+
+// hold is WindowHold: how long a packet that was sent stays repairable while a writer waits for its slot.
+func (s *Source) hold(now mono.Time) time.Duration {
+	if s.cfg.WindowHold > 0 {
+		return s.cfg.WindowHold
+	}
+	// A repair cycle: the backoff's longest wait (4 GRTT), the NAK's way here and the repair's way back.
+	cycle := 5*s.grtt.Value(now) + time.Millisecond
+	return min(max(4*cycle, holdMin), s.cfg.WindowAge)
+}
+
+// tune passes what was learnt about the group on to those who need it.
+func (s *Source) tune(now mono.Time) {
+	grtt := s.grtt.Value(now)
+	s.repairs.SetHoldOff(s.holdOff(now))
+	s.repairs.SetBackoff(4*grtt, s.repairs.GroupSize())
+	if s.cfg.Rate != flow.Unlimited {
+		s.repairs.SetShare(int64(float64(s.cfg.Rate) / 8 * s.cfg.ReceiverShare))
+	}
+}
+
+// TSI returns the session's identity.
+func (s *Source) TSI() wire.TSI { return s.cfg.TSI }
+
+// Deadline returns when Advance or Poll has something to do if nothing else happens before.
+func (s *Source) Deadline() mono.Time {
+	if s.end.forgotten {
+		return mono.Never
+	}
+	d := min(s.partialAt, s.spm.deadline(), s.repairs.Deadline(), s.reclaimAt(), s.finishAt())
+	if s.repairs.NCFPending() {
+		d = min(d, s.limiter.ControlAt(s.clock))
+	}
+	if s.repairs.Pending() > 0 {
+		d = min(d, s.limiter.RepairAt(s.clock, s.unsent() > 0))
+	}
+	if s.unsent() > 0 {
+		d = min(d, s.limiter.DataAt(s.clock))
+	}
+	return d
+}
+
+// Advance fires what is due at now: it closes a partial packet that waited long enough, moves the trail, ends the linger.
+func (s *Source) Advance(now mono.Time) {
+	s.clock = now
+	if s.end.forgotten {
+		return
+	}
+	if now >= s.partialAt {
+		s.seal(now)
+	}
+	s.reclaim(now)
+	if now >= s.finishAt() {
+		s.end.forgotten = true
+	}
+}
+
+// Poll fills t with the next run and reports whether there was one. It overwrites all of t but B's memory.
+func (s *Source) Poll(now mono.Time, t *Transmit) bool {
+	s.clock = now
+	t.B, t.Segment, t.To, t.HopLimit = t.B[:0], 0, noAddr, 0
+	if s.end.forgotten {
+		return false
+	}
+	if s.repairs.NCFPending() && s.limiter.Control(now) {
+		return s.sendNCF(now, t)
+	}
+	if s.spm.due(now) && s.limiter.Control(now) {
+		return s.sendSPM(now, t)
+	}
+	if s.repairs.Pending() > 0 && s.limiter.Repair(now, s.unsent() > 0) && s.sendRepairs(now, t) {
+		return true
+	}
+	if s.unsent() > 0 && s.limiter.Data(now) {
+		s.sendData(now, t)
+		return true
+	}
+	return false
+}
+
+// sendData fills t with a run of new packets of one length (the last may be shorter), as UDP segmentation needs it.
+func (s *Source) sendData(now mono.Time, t *Transmit) {
+	next := s.window.Next()
+	most := min(s.unsent(), s.limiter.RunPackets(s.packetBytes))
+	p := s.dataHeader(wire.TypeODATA)
+	n, payload := 0, 0
+	for n < most {
+		k, ok := s.window.Get(next.Add(n))
+		if !ok {
+			panic(fmt.Sprintf("BUG: session: unsent packet %d is not in the window [%d,%d)", next.Add(n), s.window.Trail(), s.window.End()))
+		}
+		size, fits := s.appendData(p, next.Add(n), k, t)
+		if !fits {
+			break
+		}
+		n++
+		payload += len(k.Payload)
+		if size < t.Segment {
+			break
+		}
+	}
+	s.window.Sent(now, n)
+	s.limiter.TookData(now, s.count(t, n))
+	s.spm.dataSent(now)
+	if s.ended() {
+		s.spm.ask(now) // FIN
+	}
+	s.stats.Packets += uint64(n)
+	s.stats.Bytes += uint64(payload)
+}
+
+// dataHeader prepares the scratch packet for ODATA or RDATA.
+func (s *Source) dataHeader(typ wire.Type) *wire.Packet {
+	p := &s.packet
+	p.Type, p.Flags, p.GSI = typ, 0, s.cfg.TSI.GSI
+	p.SourcePort, p.DestinationPort = s.cfg.TSI.Port, s.cfg.DestinationPort
+	p.Trail = s.window.Trail()
+	p.Options.Set = 0
+	return p
+}
+
+// unsent is how many packets wait to be sent for the first time.
+func (s *Source) unsent() int {
+	if s.end.reset {
+		return 0
+	}
+	return s.window.Unsent()
+}
+
+// appendData appends packet n to the run if it fits there: the first sets the segment, none may be longer. It returns its
+// length on the wire.
+func (s *Source) appendData(p *wire.Packet, n seq.Num, k window.Packet, t *Transmit) (size int, fits bool) {
+	p.Sqn = n
+	p.Options.Set = 0
+	if k.Fragment.Length > 0 {
+		p.Options.Set = p.Options.Set.With(wire.OptFragment)
+		p.Options.Fragment = wire.Fragment(k.Fragment)
+	}
+	size = p.HeadLen() + len(k.Payload)
+	if t.Segment == 0 {
+		t.Segment = size
+	} else if size > t.Segment || len(t.B)+size > RunBytes {
+		return size, false
+	}
+	t.B = p.AppendHead(t.B, len(k.Payload), k.Sum)
+	t.B = append(t.B, k.Payload...)
+	return size, true
+}
+
+// count books n datagrams of run t as sent and returns their bytes with IP and UDP headers, which is what Rate counts.
+func (s *Source) count(t *Transmit, n int) int {
+	bytes := len(t.B) + n*s.cfg.Room.Overhead()
+	s.stats.IPBytes += uint64(bytes)
+	return bytes
+}
+
+// reclaim moves the trail over packets that nobody needs any more: by age always, by the shorter hold while a writer waits.
+func (s *Source) reclaim(now mono.Time) {
+	s.clock = now
+	oldest, queued := s.repairs.Oldest()
+	trail := s.window.Trail()
+	s.window.Reclaim(now, s.cfg.WindowAge, repairGrace, oldest, queued, s.window.Slots())
+	if s.starved && s.window.Free() == 0 {
+		s.window.Reclaim(now, s.hold(now), repairGrace, oldest, queued, max(s.window.Slots()/64, 1))
+	}
+	if s.window.Trail() != trail {
+		s.joinable = false
+		s.repairs.Trim(s.window.Trail())
+	}
+}
+
+// reclaimAt is when reclaim would next move the trail.
+func (s *Source) reclaimAt() mono.Time {
+	oldest, queued := s.repairs.Oldest()
+	age := s.cfg.WindowAge
+	if s.starved && s.window.Free() == 0 {
+		age = min(age, s.hold(s.clock))
+	}
+	return s.window.ReclaimAt(age, repairGrace, oldest, queued)
+}
+
+func (s *Source) trace(now mono.Time, kind EventKind, r seq.Range) {
+	if s.cfg.Trace != nil {
+		s.cfg.Trace(Event{At: now, Kind: kind, TSI: s.cfg.TSI, Range: r})
+	}
+}
+
+// Stats returns what was counted so far.
+func (s *Source) Stats() SourceStats {
+	st := s.stats
+	st.Rate = s.cfg.Rate
+	st.GRTT, st.GroupSize = s.grtt.Value(s.clock), s.repairs.GroupSize()
+	st.Window, st.Trail, st.Lead = s.window.Slots(), s.window.Trail(), s.window.Lead()
+	st.Unsent, st.RepairsQueued = s.window.Unsent(), s.repairs.Pending()
+	return st
+}

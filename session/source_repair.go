@@ -1,0 +1,169 @@
+package session
+
+import (
+	"time"
+
+	"github.com/rmcast/rmcast/mono"
+	"github.com/rmcast/rmcast/nack"
+	"github.com/rmcast/rmcast/seq"
+	"github.com/rmcast/rmcast/wire"
+)
+
+// Handle takes one packet that came to the source's address or, from receivers that ask so, to the group.
+func (s *Source) Handle(now mono.Time, m Meta, p *wire.Packet) {
+	s.clock = now
+	switch {
+	case !p.Type.Upstream():
+		s.stats.Refused.WrongType++
+		return
+	case p.TSI() != s.cfg.TSI:
+		s.stats.Refused.WrongTSI++
+		return
+	case p.SourcePort != s.cfg.DestinationPort:
+		s.stats.Refused.WrongPort++
+		return
+	}
+	switch p.Type {
+	case wire.TypeNAK:
+		s.handleNAK(now, m, p)
+	case wire.TypeNNAK:
+		s.stats.NNAKs++
+	case wire.TypeSPMR:
+		s.stats.SPMRs++
+		s.spm.ask(now)
+	case wire.TypeACK:
+		s.stats.ACKs++
+		s.sample(now, p)
+	default:
+		s.stats.Refused.WrongType++
+	}
+}
+
+// handleNAK queues what the NAK asks for and its confirmation (RFC 3208, 5.2, 5.3).
+func (s *Source) handleNAK(now mono.Time, m Meta, p *wire.Packet) {
+	switch {
+	case p.Source.Unmap() != s.cfg.Path || p.Group.Unmap() != s.cfg.Group:
+		s.stats.Refused.WrongNLA++
+		return
+	case p.Flags&wire.FlagParity != 0:
+		s.stats.Refused.Parity++
+		return
+	}
+	s.sample(now, p)
+	s.stats.NAKs++
+	s.asked = p.Numbers(s.asked[:0])
+	trail, next := s.window.Trail(), s.window.Next()
+	late := seq.Range{}
+	for _, n := range s.asked {
+		s.stats.NAKNumbers++
+		if n.Less(trail) {
+			s.stats.NAKsTooLate++
+			late = seq.Range{From: n, To: trail}
+			continue
+		}
+		if !n.Less(next) {
+			s.stats.Refused.Malformed++
+			continue
+		}
+		s.queue(now, m, n)
+	}
+	if !late.Empty() {
+		// Silence lets the receiver wait in vain; the trail in an SPM tells it.
+		s.spm.ask(now)
+		s.trace(now, EventTrailPassed, late)
+	}
+}
+
+// queue books one number that a NAK asked for and that the window holds.
+func (s *Source) queue(now mono.Time, m Meta, n seq.Num) {
+	k, _ := s.window.Get(n)
+	switch s.repairs.NAK(now, m.From, n, len(k.Payload)+wire.HeadData+s.cfg.Room.Overhead()) {
+	case nack.Merged:
+		s.stats.NAKsMerged++
+	case nack.HeldOff:
+		s.stats.NAKsHeldOff++
+	case nack.Refused:
+		s.stats.Refused.Unsupported++
+		return
+	}
+	s.end.lastNAK = now
+}
+
+// sample takes a round trip time from the echo of an SPM's time (own-peer option).
+func (s *Source) sample(now mono.Time, p *wire.Packet) {
+	if !p.Options.Set.Has(wire.OptPeer) {
+		return
+	}
+	rtt := time.Duration(micros(now)-p.Options.Peer.Time) * time.Microsecond
+	// One forged or mad echo may not slow the whole group: a sample counts for at most twice what is known.
+	if rtt >= 0 && rtt < time.Minute {
+		s.sampledAt = now
+		s.grtt.Sample(now, min(rtt, 2*s.grtt.Value(now)+10*time.Millisecond))
+	}
+}
+
+// sendNCF confirms up to 63 numbers in one packet (RFC 3208, 5.2). Numbers of several NAKs share it.
+func (s *Source) sendNCF(now mono.Time, t *Transmit) bool {
+	nums := s.repairs.NCFs(now, s.nums[:0])
+	if len(nums) == 0 {
+		return false
+	}
+	p := &s.packet
+	p.Type, p.Flags, p.GSI = wire.TypeNCF, 0, s.cfg.TSI.GSI
+	p.SourcePort, p.DestinationPort = s.cfg.TSI.Port, s.cfg.DestinationPort
+	p.Source, p.Group = s.cfg.Path, s.cfg.Group
+	p.Payload = nil
+	setNumbers(p, nums)
+	t.B = p.Append(t.B)
+	t.Segment = len(t.B)
+	s.limiter.TookControl(now, s.count(t, 1))
+	s.stats.NCFs++
+	s.trace(now, EventNCF, seq.Range{From: nums[0], To: nums[len(nums)-1].Add(1)})
+	return true
+}
+
+// setNumbers puts ascending numbers into p as Sqn and OPT_NAK_LIST, which becomes p's only option.
+func setNumbers(p *wire.Packet, nums []seq.Num) {
+	p.Sqn = nums[0]
+	p.Options.Set = 0
+	if len(nums) > 1 {
+		p.Options.Set = p.Options.Set.With(wire.OptNAKList)
+		p.Options.NAKList.N = copy(p.Options.NAKList.Sqn[:], nums[1:])
+	}
+}
+
+// sendRepairs fills t with RDATA, oldest numbers first.
+func (s *Source) sendRepairs(now mono.Time, t *Transmit) bool {
+	p := s.dataHeader(wire.TypeRDATA)
+	sent, most := 0, s.limiter.RunPackets(s.packetBytes)
+	for sent < most {
+		n, ok := s.repairs.Next(now)
+		if !ok {
+			break
+		}
+		k, held := s.window.Get(n)
+		if !held {
+			s.repairs.Trim(s.window.Trail())
+			continue
+		}
+		size, fits := s.appendData(p, n, k, t)
+		if !fits {
+			break
+		}
+		s.repairs.Sent(now, n)
+		s.window.Resent(now, n)
+		s.stats.Repairs++
+		s.stats.RepairBytes += uint64(len(k.Payload))
+		s.trace(now, EventRepair, seq.Range{From: n, To: n.Add(1)})
+		sent++
+		if size < t.Segment {
+			break
+		}
+	}
+	if sent == 0 {
+		return false
+	}
+	s.limiter.TookRepair(now, s.count(t, sent))
+	s.spm.dataSent(now)
+	return true
+}
