@@ -1,29 +1,45 @@
 package window
 
-import "github.com/rmcast/rmcast/internal/invariant"
+import (
+	"encoding/binary"
+
+	"github.com/rmcast/rmcast/internal/invariant"
+)
 
 // buffers is payload memory in chunks of one size, each cut into buffers of one class. It is bounded, and chunks that have
 // become empty can be cut anew, so that no mixture of sizes can use up the bound with free memory.
 //
 // The buffer that was freed last is given first: in the ordinary course, where a packet is read soon after it came, few
-// buffers are in use and they stay in the processor's cache. A free buffer's first two bytes link to the next free one of
-// its chunk; the chunks of a class that have a free buffer are linked in a list.
+// buffers are in use and they stay in the processor's cache. Each class has a short stack of hot buffers, which their
+// chunks count as used; below it, a free buffer's first two bytes link to the next free one of its chunk, and the chunks of
+// a class that have a free buffer are linked in a list.
 type buffers struct {
-	chunks    []chunk
+	memory    []*[chunkBytes]byte
+	chunks    []chunk // what memory is used for
 	maxChunks int
-	largest   class          // seen so far, and not below that of the usual MTU
-	first     [classes]int32 // chunk with a free buffer in which one was freed last; noChunk if there is none
-	free      [classes]int32 // buffers
-	empty     [classes]int32 // chunks without a buffer in use
+	untouched int             // buffers of the largest class that chunks not allocated yet would make
+	hot       *[classes]stack // nil before the first chunk
+	largest   class           // seen so far, and not below that of the usual MTU
+	first     [classes]int32  // chunk with a free buffer in which one was freed last; noChunk if there is none
+	free      [classes]int32  // buffers in chunks of that list
+	empty     [classes]int32  // chunks without a buffer in use
 }
 
-// bufferID is the number of a chunk and, in the low 8 bits, the number of a buffer in it.
+type stack struct {
+	n   uint32
+	ids [63]bufferID
+}
+
+// bufferID is the number of a chunk, in the low 8 bits the number of a buffer in it, and between them 2 bits of class.
 type bufferID uint32
+
+func (id bufferID) chunk() int32  { return int32(id >> 10) }
+func (id bufferID) class() class  { return class(id >> 8 % classes) }
+func (id bufferID) index() uint32 { return uint32(id & 0xff) }
 
 type class uint8
 
 type chunk struct {
-	memory     *[chunkBytes]byte
 	next, prev int32  // in the class's list
 	used       uint16 // buffers
 	fresh      uint16 // buffers from here on were never used
@@ -34,7 +50,7 @@ type chunk struct {
 const (
 	chunkBytes = 64 << 10
 	classes    = 4
-	maxChunks  = 1 << 22 // 256 GiB
+	maxChunks  = 1<<22 - 1 // nearly 256 GiB
 
 	noBuffer bufferID = 1<<32 - 1
 	noChunk  int32    = -1
@@ -65,16 +81,16 @@ func (b *buffers) init(maxBytes int64) {
 	for c := range b.first {
 		b.first[c] = noChunk
 	}
+	b.count()
 }
 
-func (b *buffers) memory() int64 { return int64(len(b.chunks)) * chunkBytes }
+func (b *buffers) allocated() int64 { return int64(len(b.chunks)) * chunkBytes }
 
 // bytes returns a buffer's memory.
 func (b *buffers) bytes(id bufferID) []byte {
-	c := &b.chunks[id>>8]
-	size := classBytes[c.class%classes]
-	at := uint32(id&0xff) * size
-	return c.memory[at : at+size]
+	size := classBytes[id.class()]
+	at := id.index() * size
+	return b.memory[id.chunk()][at : at+size]
 }
 
 // get returns a buffer for size bytes such that afterwards spare is at least keep. It returns noBuffer for size 0.
@@ -83,18 +99,54 @@ func (b *buffers) get(size, keep int) (bufferID, bool) {
 		return noBuffer, true
 	}
 	c := classOf(size)
-	if c > b.largest {
-		b.largest = c
+	if c <= b.largest && keep <= b.untouched && b.hot != nil {
+		if hot := &b.hot[c]; hot.n > 0 {
+			hot.n--
+			return hot.ids[hot.n], true
+		}
 	}
-	if keep == 0 && b.free[c] > 0 {
-		return b.take(c), true
-	}
-	return b.getKeeping(c, keep)
+	return b.getCold(c, keep)
 }
 
-// spare returns how many buffers of the largest class are to be had.
+// getCold is get where the hot buffers do not do.
+func (b *buffers) getCold(c class, keep int) (bufferID, bool) {
+	if c > b.largest {
+		b.largest = c
+		b.count()
+	}
+	if id, ok := b.getKeeping(c, c, keep); ok {
+		return id, true
+	}
+	if b.hot != nil {
+		b.cool()
+	}
+	return b.getKeeping(c, b.largest, keep)
+}
+
+// count sets untouched.
+func (b *buffers) count() {
+	b.untouched = (b.maxChunks - len(b.chunks)) * int(perChunk[b.largest])
+}
+
+// spare returns how many buffers of the largest class are to be had, or less if the hot buffers of other classes, by
+// themselves, keep a chunk from being empty.
 func (b *buffers) spare() int {
-	return int(b.free[b.largest]) + b.freeChunks(b.largest)*int(perChunk[b.largest])
+	n := int(b.free[b.largest]) + b.freeChunks(b.largest)*int(perChunk[b.largest])
+	if b.hot != nil {
+		n += int(b.hot[b.largest].n)
+	}
+	return n
+}
+
+// cool gives the hot buffers back to their chunks.
+func (b *buffers) cool() {
+	for c := range b.hot {
+		hot := &b.hot[c]
+		for _, id := range hot.ids[:hot.n] {
+			b.give(id)
+		}
+		hot.n = 0
+	}
 }
 
 // freeChunks returns how many chunks could become class c.
@@ -108,22 +160,29 @@ func (b *buffers) freeChunks(c class) int {
 	return n
 }
 
-// getKeeping takes a buffer of class c or, if that would leave less than keep, of a larger one. Only a chunk that is cut for
+// getKeeping takes a buffer of class c or, if that would leave less than keep, of a larger one up to most. Only a chunk that is cut for
 // a smaller class makes spare fall by more than one, so that if spare exceeds keep, a buffer of the largest class will do.
-func (b *buffers) getKeeping(c class, keep int) (bufferID, bool) {
+func (b *buffers) getKeeping(c, most class, keep int) (bufferID, bool) {
 	spare := b.spare()
-	for ; c <= b.largest; c++ {
+	for ; c <= most; c++ {
+		isHot := b.hot != nil && b.hot[c].n > 0
 		cost := 0
 		switch {
-		case b.free[c] == 0 && b.freeChunks(c) == 0:
+		case !isHot && b.free[c] == 0 && b.freeChunks(c) == 0:
 			continue
 		case c == b.largest:
 			cost = 1
+		case isHot:
 		case b.free[c] == 0 || b.chunks[b.first[c]].used == 0:
 			cost = int(perChunk[b.largest])
 		}
 		if spare-cost < keep {
 			continue
+		}
+		if isHot {
+			hot := &b.hot[c]
+			hot.n--
+			return hot.ids[hot.n], true
 		}
 		if b.free[c] == 0 {
 			b.addChunk(c)
@@ -135,9 +194,14 @@ func (b *buffers) getKeeping(c class, keep int) (bufferID, bool) {
 
 // addChunk gives class c an empty chunk: a new one, or one of another class.
 func (b *buffers) addChunk(c class) {
+	if b.hot == nil {
+		b.hot = new([classes]stack)
+	}
 	k := int32(len(b.chunks))
 	if len(b.chunks) < b.maxChunks {
-		b.chunks = append(b.chunks, chunk{memory: new([chunkBytes]byte)})
+		b.chunks = append(b.chunks, chunk{})
+		b.memory = append(b.memory, new([chunkBytes]byte))
+		b.count()
 	} else {
 		k = 0
 		for b.chunks[k].used > 0 {
@@ -154,14 +218,14 @@ func (b *buffers) addChunk(c class) {
 	b.empty[c]++
 }
 
-// take returns a free buffer of class c, of which there must be one.
+// take returns a free buffer of class c from the chunk that is first in the list of c.
 func (b *buffers) take(c class) bufferID {
 	k := b.first[c]
 	ch := &b.chunks[k]
 	i := ch.free
 	if i != noFree {
 		at := uint32(i) * classBytes[c]
-		ch.free = uint16(ch.memory[at]) | uint16(ch.memory[at+1])<<8
+		ch.free = binary.LittleEndian.Uint16(b.memory[k][at:])
 	} else {
 		i = ch.fresh
 		ch.fresh++
@@ -174,17 +238,26 @@ func (b *buffers) take(c class) bufferID {
 	if int32(ch.used) == perChunk[c] {
 		b.unlink(k)
 	}
-	return bufferID(uint32(k)<<8 | uint32(i))
+	return bufferID(uint32(k)<<10 | uint32(c)<<8 | uint32(i))
 }
 
 // put frees a buffer.
 func (b *buffers) put(id bufferID) {
-	k, i := int32(id>>8), uint16(id&0xff)
-	ch := &b.chunks[k]
-	c := ch.class % classes
 	if invariant.Enabled {
 		fill(b.bytes(id))
 	}
+	if hot := &b.hot[id.class()]; hot.n < uint32(len(hot.ids)) {
+		hot.ids[hot.n] = id
+		hot.n++
+		return
+	}
+	b.give(id)
+}
+
+// give returns a buffer to its chunk.
+func (b *buffers) give(id bufferID) {
+	k, c := id.chunk(), id.class()
+	ch := &b.chunks[k]
 	switch {
 	case int32(ch.used) == perChunk[c]:
 		b.link(k)
@@ -197,9 +270,8 @@ func (b *buffers) put(id bufferID) {
 	if ch.used == 0 {
 		b.empty[c]++
 	}
-	at := uint32(i) * classBytes[c]
-	ch.memory[at], ch.memory[at+1] = byte(ch.free), byte(ch.free>>8)
-	ch.free = i
+	binary.LittleEndian.PutUint16(b.bytes(id), ch.free)
+	ch.free = uint16(id.index())
 }
 
 // link puts chunk k first in its class's list.

@@ -1,5 +1,11 @@
 package window
 
+import (
+	"encoding/binary"
+
+	"github.com/rmcast/rmcast/seq"
+)
+
 // check panics if an invariant of the type's comment does not hold.
 func (r *Receive) check() {
 	known := r.end.Sub(r.next)
@@ -9,13 +15,19 @@ func (r *Receive) check() {
 	if r.next != r.end && r.slot(r.next).state == Done || r.run != r.end && r.slot(r.run).state != Missing {
 		bug("next %d is %v, run %d is %v", r.next, r.slot(r.next).state, r.run, r.slot(r.run).state)
 	}
-	missing, held, inUse := 0, 0, 0
+	if r.top.Less(r.next) || r.end.Less(r.top) {
+		bug("top %d, known are %v", r.top, seq.Range{From: r.next, To: r.end})
+	}
+	missing, beyond, held, inUse := 0, 0, 0, 0
 	bytes := int64(0)
 	for n := r.next; n != r.end; n++ {
 		s := r.slot(n)
 		switch s.state {
 		case Missing:
 			missing++
+			if r.top.LessEq(n) {
+				beyond++
+			}
 			if n.Less(r.run) {
 				bug("%d is missing before run %d", n, r.run)
 			}
@@ -35,8 +47,9 @@ func (r *Receive) check() {
 			bug("%d is unknown before end %d", n, r.end)
 		}
 	}
-	if missing != r.missing || held != r.held || bytes != r.bytes {
-		bug("%d missing, %d held, %d bytes, counted as %d, %d, %d", missing, held, bytes, r.missing, r.held, r.bytes)
+	if missing != r.missing || beyond != r.beyond || held != r.held || bytes != r.bytes {
+		bug("%d missing, %d of them beyond, %d held, %d bytes, counted as %d, %d, %d, %d",
+			missing, beyond, held, bytes, r.missing, r.beyond, r.held, r.bytes)
 	}
 	if n := r.buffers.check(); n != inUse {
 		bug("%d buffers in use, %d slots have one", n, inUse)
@@ -63,7 +76,7 @@ func (b *buffers) check() int {
 		recycled := 0
 		for i := ch.free; i != noFree; recycled++ {
 			at := uint32(i) * classBytes[ch.class]
-			i = uint16(ch.memory[at]) | uint16(ch.memory[at+1])<<8
+			i = binary.LittleEndian.Uint16(b.memory[k][at:])
 		}
 		if recycled+int(ch.used) != int(ch.fresh) {
 			bug("chunk %d: %d used, %d free, %d ever used", k, ch.used, recycled, ch.fresh)
@@ -77,6 +90,16 @@ func (b *buffers) check() int {
 		if free[c] != b.free[c] || empty[c] != b.empty[c] || linked != partial[c] {
 			bug("class %d: %d free, %d empty, %d partly used, counted as %d, %d, %d",
 				c, free[c], empty[c], partial[c], b.free[c], b.empty[c], linked)
+		}
+	}
+	if b.hot != nil {
+		for c := range b.hot {
+			for _, id := range b.hot[c].ids[:b.hot[c].n] {
+				if id.class() != class(c) || b.chunks[id.chunk()].class != class(c) {
+					bug("buffer %#x is hot in class %d", id, c)
+				}
+				inUse--
+			}
 		}
 	}
 	return inUse

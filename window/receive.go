@@ -68,12 +68,13 @@ var resultNames = [...]string{"InOrder", "Ahead", "Filled", "Duplicate", "Late",
 // A Receive takes no memory before the first number.
 type Receive struct {
 	next, run, end seq.Num
-	top            seq.Num // after the highest number with a buffer, or later
+	top            seq.Num // after the highest number with a buffer, or later, but not after End
 	mask           uint32
 	started        bool
 	released       bool // something was, since Start
 	maxSlots       int
 	missing, held  int
+	beyond         int // Missing numbers from top on
 	bytes          int64
 	unchecked      int // calls since the last walk of check
 	slots          []receiveSlot
@@ -133,14 +134,15 @@ func (r *Receive) Rewind(first seq.Num) (missing seq.Range, ok bool) {
 	if more == 0 {
 		return missing, true
 	}
-	if r.bytes == 0 {
-		r.top = first
-	} else if r.buffers.spare() < more+r.missingBefore(r.top) {
+	if r.bytes > 0 && r.buffers.spare() < more+r.missing-r.beyond {
 		return seq.Range{}, false
 	}
 	r.reserve(first, more+known)
 	r.mark(missing, Missing)
 	r.missing += more
+	if r.bytes == 0 {
+		r.top, r.beyond = first, r.missing
+	}
 	r.next, r.run = first, first
 	r.walk()
 	return missing, true
@@ -169,7 +171,7 @@ func (r *Receive) Bytes() int64 { return r.bytes }
 
 // Memory returns how many bytes are allocated for payloads, held or free. It is at most NewReceive's maxBytes and does not
 // shrink.
-func (r *Receive) Memory() int64 { return r.buffers.memory() }
+func (r *Receive) Memory() int64 { return r.buffers.allocated() }
 
 // State returns what is known about n.
 func (r *Receive) State(n seq.Num) State {
@@ -204,6 +206,19 @@ func (r *Receive) Packet(n seq.Num) (Packet, bool) {
 // When memory is short the lower numbers have it: one that is held may not keep a lower one that is Missing from being
 // taken.
 func (r *Receive) Insert(n seq.Num, payload []byte, f Fragment) (Result, seq.Range) {
+	if known := n.Sub(r.next); n == r.end && r.missing == 0 && known < r.maxSlots && known < len(r.slots) {
+		if id, ok := r.buffers.get(len(payload), 0); ok {
+			r.end++
+			r.run = r.end
+			r.put(n, id, payload, f)
+			return InOrder, seq.Range{From: n, To: n}
+		}
+	}
+	return r.insert(n, payload, f)
+}
+
+// insert is Insert out of order, or where the ring is too small.
+func (r *Receive) insert(n seq.Num, payload []byte, f Fragment) (Result, seq.Range) {
 	r.mustBeStarted()
 	if len(payload) > MaxPayload {
 		bug("a payload of %d bytes", len(payload))
@@ -227,6 +242,7 @@ func (r *Receive) Insert(n seq.Num, payload []byte, f Fragment) (Result, seq.Ran
 		result = Ahead
 		r.mark(gap, Missing)
 		r.missing += ahead
+		r.beyond += ahead
 	} else if r.run == n {
 		r.run++
 	}
@@ -247,8 +263,8 @@ func (r *Receive) fill(n seq.Num, payload []byte, f Fragment) Result {
 		return Late
 	}
 	id, ok := r.buffers.get(len(payload), r.missing-1)
-	if !ok { // Those beyond all that is held need no memory kept for them.
-		id, ok = r.buffers.get(len(payload), r.missingBefore(seq.Max(r.top, n+1))-1)
+	if !ok {
+		id, ok = r.buffers.get(len(payload), r.keepFor(n))
 	}
 	if !ok && n == r.run {
 		id, ok = r.buffers.get(len(payload), 0)
@@ -257,9 +273,21 @@ func (r *Receive) fill(n seq.Num, payload []byte, f Fragment) Result {
 		return Full
 	}
 	r.missing--
+	if !n.Less(r.top) {
+		r.beyond--
+	}
 	r.put(n, id, payload, f)
 	r.advanceRun()
 	return Filled
+}
+
+// keepFor returns how many numbers must still find memory after n, which is Missing, has taken some: the others that are
+// Missing before n or before one that has memory.
+func (r *Receive) keepFor(n seq.Num) int {
+	if n.Less(r.top) {
+		return r.missing - r.beyond - 1
+	}
+	return r.missing - r.beyond + r.missingIn(seq.Range{From: r.top, To: n})
 }
 
 // put makes n Have, with a copy of payload in buffer id.
@@ -269,6 +297,9 @@ func (r *Receive) put(n seq.Num, id bufferID, payload []byte, f Fragment) {
 	if id != noBuffer {
 		copy(r.buffers.bytes(id), payload)
 		if r.top.LessEq(n) {
+			if r.beyond > 0 {
+				r.beyond -= r.missingIn(seq.Range{From: r.top, To: n})
+			}
 			r.top = n + 1
 		}
 	}
@@ -286,6 +317,7 @@ func (r *Receive) Extend(end seq.Num) seq.Range {
 	}
 	r.create(more, Missing)
 	r.missing += more.Len()
+	r.beyond += more.Len()
 	r.walk()
 	return more
 }
@@ -302,6 +334,9 @@ func (r *Receive) Lose(lost seq.Range) int {
 		if s := r.slot(n); s.state == Missing {
 			s.state = Lost
 			count++
+			if !n.Less(r.top) {
+				r.beyond--
+			}
 		}
 	}
 	r.missing -= count
@@ -339,6 +374,7 @@ func (r *Receive) Release(n seq.Num) {
 		for r.next != r.run && r.slot(r.next).state == Done {
 			r.next++
 		}
+		r.top = seq.Max(r.top, r.next)
 	}
 	r.walk()
 }
@@ -372,11 +408,11 @@ func (r *Receive) advanceRun() {
 	}
 }
 
-// missingBefore counts the Missing numbers before n.
-func (r *Receive) missingBefore(n seq.Num) int {
+// missingIn counts the Missing numbers of a range that is in [Next, End).
+func (r *Receive) missingIn(which seq.Range) int {
 	count := 0
-	for i, to := r.run, seq.Min(n, r.end); i.Less(to); i++ {
-		if r.slot(i).state == Missing {
+	for n := which.From; n != which.To; n++ {
+		if r.slot(n).state == Missing {
 			count++
 		}
 	}
