@@ -114,8 +114,9 @@ func (q *request) link(chain int) *link[*request] { return &q.links[chain] }
 // one receiver from taking more than its share, and estimates how large the group is. All calls cost O(log n) in the numbers
 // held. Numbers must come from the transmit window: the caller checks that before NAK and calls Trim as the trail moves.
 //
-//  1. A number is queued at most once; it leaves the queue by Sent or Trim only.
-//  2. Two NCFs for a number are NCFSpacing apart, and only numbers that are queued or held off are confirmed.
+//  1. A number is queued at most once. It leaves the queue by Sent or Trim, or, beyond its requester's share, for another in a
+//     full queue.
+//  2. Two NCFs for a number are NCFSpacing apart, and nothing is confirmed that was refused.
 //  3. All tables are bounded: 2*MaxQueued numbers, MaxRequesters addresses.
 //
 // now must not go backwards between calls. Repairs is not safe for concurrent use.
@@ -175,7 +176,7 @@ func (r *Repairs) NAK(now mono.Time, from netip.Addr, n seq.Num, bytes int) Verd
 	q, known := r.tree.Get(r.key)
 	switch {
 	case !known:
-		if r.Pending() >= r.cfg.MaxQueued {
+		if !r.admit(now, who) {
 			r.stats.Refused++
 			return Refused
 		}
@@ -199,7 +200,7 @@ func (r *Repairs) NAK(now mono.Time, from netip.Addr, n seq.Num, bytes int) Verd
 		r.stats.HeldOff++
 		return HeldOff
 	default:
-		if r.Pending() >= r.cfg.MaxQueued {
+		if !r.admit(now, who) {
 			r.stats.Refused++
 			return Refused
 		}
@@ -210,6 +211,19 @@ func (r *Repairs) NAK(now mono.Time, from netip.Addr, n seq.Num, bytes int) Verd
 	}
 	r.stats.Queued++
 	return Queued
+}
+
+// admit makes sure that there is room for a repair more. In a full queue what exceeds a share gives way to what does not: one of
+// the later numbers, near enough.
+func (r *Repairs) admit(now mono.Time, who *requester) bool {
+	if r.Pending() < r.cfg.MaxQueued {
+		return true
+	}
+	if len(r.over.items) == 0 || !r.requesters.within(now, who) {
+		return false
+	}
+	r.drop(r.over.items[len(r.over.items)-1])
+	return true
 }
 
 // queue puts q, which is in no queue, in the one its requester has earned.
@@ -352,7 +366,8 @@ func (r *Repairs) Stats() RepairsStats { return r.stats }
 // forget drops what was repaired so long ago that nothing depends on it any more, and receivers not heard for long.
 func (r *Repairs) forget(now mono.Time) {
 	for q := r.sent.head; q != nil; q = r.sent.head {
-		if now < q.sentAt.Add(r.cfg.HoldOff) || q.ncfs && now < q.ncfAt.Add(r.cfg.NCFSpacing) || now.Sub(q.first) <= r.group.window() {
+		if q.pending || now < q.sentAt.Add(r.cfg.HoldOff) || q.ncfs && now < q.ncfAt.Add(r.cfg.NCFSpacing) ||
+			now.Sub(q.first) <= r.group.window() {
 			break
 		}
 		r.drop(q)

@@ -71,18 +71,25 @@ func (t *requesters) get(now mono.Time, addr netip.Addr) *requester {
 	return q
 }
 
-// take charges q for a repair; false, without charge, when its share is used up. A bucket may go below zero by one repair, so that
-// a share smaller than a packet still gives something.
-func (t *requesters) take(now mono.Time, q *requester, bytes int) bool {
+// within reports whether q has some of its share left.
+func (t *requesters) within(now mono.Time, q *requester) bool {
 	if t.share <= 0 {
 		return true
 	}
 	q.tokens = min(q.tokens+float64(t.share)*now.Sub(q.filled).Seconds(), t.burst())
 	q.filled = now
-	if q.tokens <= 0 {
+	return q.tokens > 0
+}
+
+// take charges q for a repair; false, without charge, when its share is used up. A bucket may go below zero by one repair, so that
+// a share smaller than a packet still gives something.
+func (t *requesters) take(now mono.Time, q *requester, bytes int) bool {
+	if !t.within(now, q) {
 		return false
 	}
-	q.tokens -= float64(bytes)
+	if t.share > 0 {
+		q.tokens -= float64(bytes)
+	}
 	return true
 }
 
