@@ -48,7 +48,10 @@ func (r *Receiver) timing() nack.Timing {
 	if cfg.NAKData > 0 {
 		t.Data = cfg.NAKData
 	}
-	t.MaxInterval = max(t.MaxInterval, t.Repeat, t.Data)
+	if r.fin && r.ours {
+		// The source leaves when it heard no NAK for max(10 GRTT, 250 ms): ask more often than that.
+		t.MaxInterval = max(quietMin/12, 2*r.grtt)
+	}
 	if cfg.ReceiveOnly {
 		t.Backoff = 0
 	}

@@ -47,6 +47,7 @@ func (r *Receiver) handleSPM(now mono.Time, _ Meta, p *wire.Packet) {
 	}
 	if p.Options.Set.Has(wire.OptFIN) && !r.fin {
 		r.fin = true
+		r.naks.SetTiming(r.timing())
 		r.trace(now, EventFIN, seq.Range{From: r.trail, To: r.lead.Add(1)})
 	}
 	if p.Options.Set.Has(wire.OptRST) {
