@@ -1,0 +1,351 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rmcast/rmcast/flow"
+)
+
+// maxReceivers keeps the number of processes in bounds.
+const maxReceivers = 64
+
+// group is where the multicast goes: a transient group of admin-local scope that only the lab's networks ever see.
+const group = "[ff14::7263%eth0]:7500"
+
+func main() {
+	if code, done := enter(); done {
+		os.Exit(code)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	switch {
+	case err == nil:
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	default:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the flags.
+type options struct {
+	plan     planOptions
+	file     string
+	seed     uint64
+	json     bool
+	html     string
+	delay    bool
+	delayFor time.Duration
+	runs     int
+	memory   bool
+	control  string
+	verbose  bool
+}
+
+// parse reads the command line.
+func parse(args []string, stderr io.Writer) (o options, err error) {
+	o.plan = planOptions{link: 200 * flow.Mbps, shaped: true, unshaped: true}
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.Usage = func() {
+		fmt.Fprint(stderr, "Usage: go run ./bench [flags]\n\nBrings the same bytes to R receivers by rmcast and by TCP fan-out, and prints what it took.\n\n")
+		f.PrintDefaults()
+	}
+	f.TextVar(&o.plan.link, "link", o.plan.link, "`rate` the sender's link is shaped to")
+	f.TextVar(&o.plan.rate, "rate", flow.Rate(0), "`rate` that rmcast is told to send; 0: 97 % of the link, by hand for unshaped rows")
+	f.Func("size", "`bytes` to send in each cell, like 64M (default: by setting)", func(s string) (err error) {
+		o.plan.size, err = parseSize(s)
+		return err
+	})
+	f.Func("r", "`numbers` of receivers, like 1,8 (default: 1,2,4,8)", list(&o.plan.receivers, func(s string) (int, error) {
+		n, err := strconv.Atoi(s)
+		if err == nil && (n < 1 || n > maxReceivers) {
+			err = fmt.Errorf("%d is not between 1 and %d", n, maxReceivers)
+		}
+		return n, err
+	}))
+	f.Func("loss", "`percentages` of packets lost at each receiver, like 0,10 (default: 0 and 10, and 1, 5, 20 for 8 receivers)",
+		list(&o.plan.loss, func(s string) (float64, error) {
+			p, err := strconv.ParseFloat(s, 64)
+			if err == nil && !(p >= 0 && p <= 90) {
+				err = fmt.Errorf("%v %% is not between 0 and 90", p)
+			}
+			return p / 100, err
+		}))
+	only := f.String("only", "", "measure one `scheme` only: rmcast or tcp")
+	setting := f.String("setting", "both", "`which` networks: shaped, unshaped or both")
+	f.BoolVar(&o.plan.full, "full", false, "measure every cell, each to its end or 15 s")
+	f.BoolVar(&o.plan.quick, "quick", false, "a smoke test of a few seconds")
+	f.DurationVar(&o.plan.cut, "cut", 15*time.Second, "stop a run after this `time` and count what has arrived")
+	f.DurationVar(&o.plan.lossyCut, "cut-lossy-tcp", 0, "the same for TCP under loss (default: 6s, or as -cut with -full)")
+	f.StringVar(&o.file, "file", "", "send this `file` and not random bytes (up to -size of it)")
+	f.Uint64Var(&o.seed, "seed", 1, "`number` the random bytes follow from")
+	f.BoolVar(&o.json, "json", false, "print everything as JSON and no table")
+	f.StringVar(&o.html, "html", "", "write a report with plots to this `file`")
+	f.BoolVar(&o.delay, "delay", false, "measure the delay of paced messages and not goodput")
+	f.DurationVar(&o.delayFor, "delay-for", 5*time.Second, "how `long` messages are sent with -delay")
+	f.IntVar(&o.runs, "runs", 1, "`rounds` over all cells; the table shows each one's median")
+	f.BoolVar(&o.memory, "memory", false, "run in memory even where there are namespaces")
+	f.StringVar(&o.control, "tcp", "", "TCP congestion `control` (default: the system's)")
+	f.BoolVar(&o.verbose, "v", false, "show what the endpoints log")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	return o, o.check(f, *only, *setting)
+}
+
+// check fills what the flags say in words, and refuses nonsense.
+func (o *options) check(f *flag.FlagSet, only, setting string) error {
+	switch only {
+	case "":
+		o.plan.schemes = []Scheme{Rmcast, FanOut}
+	case string(Rmcast), string(FanOut):
+		o.plan.schemes = []Scheme{Scheme(only)}
+	default:
+		return fmt.Errorf("-only %q: there are rmcast and tcp", only)
+	}
+	switch setting {
+	case "both":
+		o.plan.unshaped = !o.plan.quick
+	case "shaped", "unshaped":
+		o.plan.shaped, o.plan.unshaped = setting == "shaped", setting == "unshaped"
+	default:
+		return fmt.Errorf("-setting %q: there are shaped, unshaped and both", setting)
+	}
+	if o.plan.lossyCut == 0 {
+		o.plan.lossyCut = 6 * time.Second
+		if o.plan.full {
+			o.plan.lossyCut = o.plan.cut
+		}
+	}
+	switch {
+	case f.NArg() > 0:
+		return fmt.Errorf("what is %q? Flags begin with -", f.Arg(0))
+	case o.plan.full && o.plan.quick:
+		return errors.New("-full and -quick exclude each other")
+	case o.plan.link < flow.Mbps || o.plan.link > 100*flow.Gbps:
+		return fmt.Errorf("-link %v is not between 1 Mbit/s and 100 Gbit/s", o.plan.link)
+	case o.plan.rate != 0 && o.plan.rate < flow.Mbps:
+		return fmt.Errorf("-rate %v is below 1 Mbit/s", o.plan.rate)
+	case o.plan.cut < time.Second:
+		return fmt.Errorf("-cut %v is below a second", o.plan.cut)
+	case o.runs < 1 || o.runs > 1000:
+		return fmt.Errorf("-runs %d is not between 1 and 1000", o.runs)
+	case o.delayFor < 100*time.Millisecond:
+		return fmt.Errorf("-delay-for %v is below 100ms", o.delayFor)
+	}
+	return nil
+}
+
+// list makes a flag's function that reads values between commas.
+func list[T comparable](into *[]T, read func(string) (T, error)) func(string) error {
+	return func(s string) error {
+		*into = nil
+		for field := range strings.SplitSeq(s, ",") {
+			v, err := read(strings.TrimSpace(field))
+			if err != nil {
+				return err
+			}
+			if !slices.Contains(*into, v) {
+				*into = append(*into, v)
+			}
+		}
+		return nil
+	}
+}
+
+// run is the program behind main.
+func run(ctx context.Context, args []string, stdout, stderr *os.File) error {
+	o, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	cells := plan(o.plan)
+	var stream *Stream
+	if o.delay {
+		cells, stream = delayPlan(o)
+	}
+	p, err := preparePayload(&o, cells)
+	if err != nil {
+		return err
+	}
+	defer p.file.Close()
+	b := bench{options: o, stdout: stdout, stderr: stderr, stream: stream}
+	if b.world, err = chooseWorld(&o, p, stderr); err != nil {
+		return err
+	}
+	b.runner = runner{world: b.world, payload: p, control: o.control, verbose: o.verbose}
+	err = b.measure(ctx, cells)
+	if ctx.Err() != nil && err != nil {
+		err = errors.New("interrupted")
+	}
+	return errors.Join(err, b.write(args))
+}
+
+// preparePayload opens or makes the bytes and fits the cells to them.
+func preparePayload(o *options, cells []Cell) (*payload, error) {
+	most := int64(1)
+	for i := range cells {
+		most = max(most, cells[i].Bytes)
+	}
+	p, err := openPayload(o.file, o.seed, most)
+	if err != nil {
+		return nil, err
+	}
+	for i := range cells {
+		cells[i].Bytes = min(cells[i].Bytes, p.bytes)
+	}
+	return p, nil
+}
+
+// bench is a whole run of the program.
+type bench struct {
+	options
+	runner
+	stdout, stderr *os.File
+	stream         *Stream
+	results        Results
+}
+
+// measure goes over all cells in as many rounds as asked and prints rows as they come.
+func (b *bench) measure(ctx context.Context, cells []Cell) error {
+	begin := time.Now()
+	defer func() { b.results.Took = time.Since(begin) }()
+	steps := 0
+	for i := range cells {
+		cells[i].Schemes = intersect(cells[i].Schemes, b.world.schemes())
+		steps += len(cells[i].Schemes) * b.runs
+	}
+	line := newProgressLine(b.stderr, steps)
+	defer line.clear()
+	b.progress = line.at
+	t := &table{w: b.stdout}
+	if !b.json {
+		b.head()
+	}
+	for round := range b.runs {
+		for _, cell := range cells {
+			for _, s := range cell.Schemes {
+				line.next(&cell, s)
+				run, err := b.runner.measure(ctx, cell, s, b.stream)
+				if err != nil {
+					return err
+				}
+				run.Round = round
+				row := summarise(run)
+				b.results.Runs = append(b.results.Runs, run)
+				b.results.Rounds = append(b.results.Rounds, row)
+				if b.runs == 1 && b.stream == nil && !b.json {
+					line.clear()
+					t.add(&row)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func intersect(a, b []Scheme) []Scheme {
+	return slices.DeleteFunc(slices.Clone(a), func(s Scheme) bool { return !slices.Contains(b, s) })
+}
+
+// head says what is going to happen.
+func (b *bench) head() {
+	what := fmt.Sprintf("random bytes, seed %d", b.seed)
+	if b.file != "" {
+		what = "bytes of " + b.file
+	}
+	fmt.Fprintf(b.stdout, "rmcast against TCP fan-out: %s; %s; %d processors\n", what, b.world.about(), runtime.NumCPU())
+}
+
+// write prints what is printed at the end, also of a run that was interrupted.
+func (b *bench) write(args []string) error {
+	r := &b.results
+	r.Date, r.Command = time.Now(), strings.Join(append([]string{"go run ./bench"}, args...), " ")
+	r.Machine, r.Processors, r.World = machine(), runtime.NumCPU(), b.world.about()
+	r.Seed, r.File, r.Stream = b.seed, b.file, b.stream
+	for _, run := range r.Runs {
+		if t := run.Sender.TCP; t != nil {
+			r.Congestion = t.Control
+		}
+		if m := run.Receivers[0].Rmcast; m != nil {
+			r.RecvBuffer = m.RecvBuffer
+		}
+	}
+	rows := medians(r.Rounds)
+	if b.stream != nil {
+		r.Delays = rows
+	} else {
+		r.Rows = rows
+	}
+	if b.runs == 1 {
+		r.Rounds = nil
+	}
+	if b.json {
+		e := json.NewEncoder(b.stdout)
+		e.SetIndent("", "  ")
+		if err := e.Encode(r); err != nil {
+			return err
+		}
+	} else {
+		b.printEnd()
+	}
+	if b.html == "" {
+		return nil
+	}
+	f, err := os.Create(b.html)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(r.writeHTML(f), f.Close()); err != nil {
+		return err
+	}
+	fmt.Fprintf(b.stderr, "report with plots: %s\n", b.html)
+	return nil
+}
+
+// printEnd prints the tables that need all rounds, and the legend.
+func (b *bench) printEnd() {
+	r := &b.results
+	switch {
+	case len(r.Runs) == 0:
+		return
+	case b.stream != nil:
+		delayTable(b.stdout, r.Delays, b.stream)
+	default:
+		if b.runs > 1 {
+			fmt.Fprintf(b.stdout, "\nMedians of %d rounds\n", b.runs)
+			t := &table{w: b.stdout}
+			for i := range r.Rows {
+				t.add(&r.Rows[i])
+			}
+		}
+		fmt.Fprint(b.stdout, legend)
+	}
+	fmt.Fprintf(b.stdout, "\ntook %.0f s", r.Took.Seconds())
+	if r.Congestion != "" {
+		fmt.Fprintf(b.stdout, "; TCP congestion control: %s", r.Congestion)
+	}
+	if r.RecvBuffer != 0 {
+		fmt.Fprintf(b.stdout, "; UDP receive buffers: %s", size(int64(r.RecvBuffer)))
+	}
+	fmt.Fprintln(b.stdout)
+}
+
+// machine names the system in few words.
+func machine() string { return runtime.GOOS + "/" + runtime.GOARCH + ", " + runtime.Version() }

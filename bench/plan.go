@@ -1,0 +1,212 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/rmcast/rmcast/flow"
+)
+
+// Scheme is one way to bring the same bytes to every receiver.
+type Scheme string
+
+const (
+	Rmcast Scheme = "rmcast" // this library: one multicast stream
+	FanOut Scheme = "tcp"    // one TCP connection to each receiver
+)
+
+// Cell is one condition to measure both schemes under: a network and an amount of data.
+type Cell struct {
+	Link      flow.Rate `json:"link_bps"` // what the sender's link is shaped to, frames counted; 0: not shaped
+	Rate      flow.Rate `json:"rate_bps"` // what the source is told to send, IP packets counted
+	Receivers int       `json:"receivers"`
+	Loss      float64   `json:"loss"`    // probability that a packet does not reach a receiver, independent for each
+	Offload   bool      `json:"offload"` // runs of packets cross the network whole (UDP GSO, TCP TSO)
+	Bytes     int64     `json:"bytes"`   // at most; ends of long cells are cut
+
+	Schemes []Scheme                 `json:"-"`
+	Cut     map[Scheme]time.Duration `json:"-"` // when to stop and count what has arrived
+}
+
+// Shaped reports whether the sender's link has a rate.
+func (c *Cell) Shaped() bool { return c.Link != 0 }
+
+// Setting names the network for people.
+func (c *Cell) Setting() string {
+	switch {
+	case c.Shaped() && c.Offload:
+		return c.Link.String() + " gso"
+	case c.Shaped():
+		return c.Link.String()
+	case c.Offload:
+		return "unshaped"
+	default:
+		return "unshaped wire"
+	}
+}
+
+func (c *Cell) String() string {
+	return fmt.Sprintf("%s, %d receivers, %s loss", c.Setting(), c.Receivers, percent(c.Loss))
+}
+
+// Minimum is the least number of IP bytes a byte of use can cost under the scheme.
+func (c *Cell) Minimum(s Scheme) float64 {
+	if s == FanOut {
+		return fanOutMinimum(c.Receivers, c.Loss)
+	}
+	return multicastMinimum(c.Receivers, c.Loss)
+}
+
+// planOptions is what the flags say about the cells.
+type planOptions struct {
+	link      flow.Rate
+	rate      flow.Rate     // the source's; 0: 97 % of the link, by hand where nothing is shaped
+	size      int64         // 0: by setting
+	receivers []int         // nil: by mode
+	loss      []float64     // nil: by mode
+	cut       time.Duration // of every run
+	lossyCut  time.Duration // of TCP under loss
+	full      bool
+	quick     bool
+	shaped    bool
+	unshaped  bool
+	schemes   []Scheme
+}
+
+const (
+	linkShare     = 0.97 // of the link goes to the source: Ethernet headers are 1 %, the rest is air
+	shapedBytes   = 32 << 20
+	unshapedBytes = 512 << 20
+	quickBytes    = 4 << 20
+)
+
+// plan lists the cells in the order of the table.
+func plan(o planOptions) []Cell {
+	var cells []Cell
+	if o.shaped {
+		for _, loss := range o.losses() {
+			for _, r := range o.groups() {
+				if o.wants(r, loss) {
+					cells = append(cells, o.shapedCell(r, loss))
+				}
+			}
+		}
+	}
+	if o.unshaped {
+		for _, r := range o.groups() {
+			cells = append(cells, o.unshapedCells(r)...)
+		}
+	}
+	return cells
+}
+
+// groups lists the numbers of receivers.
+func (o *planOptions) groups() []int {
+	switch {
+	case o.receivers != nil:
+		return o.receivers
+	case o.quick:
+		return []int{1, 2}
+	default:
+		return []int{1, 2, 4, 8}
+	}
+}
+
+// losses lists the probabilities of loss.
+func (o *planOptions) losses() []float64 {
+	switch {
+	case o.loss != nil:
+		return o.loss
+	case o.quick:
+		return []float64{0, 0.1}
+	default:
+		return []float64{0, 0.01, 0.05, 0.1, 0.2}
+	}
+}
+
+// wants reports whether a shaped cell is in the plan: every one that was named or with -full, else every group at no
+// and at 10 % loss, and the largest at all losses.
+func (o *planOptions) wants(receivers int, loss float64) bool {
+	if o.full || o.quick || o.receivers != nil || o.loss != nil {
+		return true
+	}
+	return loss == 0 || loss == 0.1 || receivers == 8
+}
+
+func (o *planOptions) bytes(byMode int64) int64 {
+	switch {
+	case o.size != 0:
+		return o.size
+	case o.quick:
+		return quickBytes
+	default:
+		return byMode
+	}
+}
+
+// shapedCell is a cell on a link with a rate. Offloads are off even without loss, so that rows compare.
+func (o *planOptions) shapedCell(receivers int, loss float64) Cell {
+	rate := o.rate
+	if rate == 0 {
+		rate = flow.Rate(linkShare * float64(o.link))
+	}
+	return o.finish(Cell{Link: o.link, Rate: rate, Receivers: receivers, Loss: loss, Bytes: o.bytes(shapedBytes)})
+}
+
+// unshapedCells are those bound by the processor: with offloads at a rate that comes through and as fast as it goes, and
+// with -full without offloads at each loss.
+func (o *planOptions) unshapedCells(receivers int) []Cell {
+	var cells []Cell
+	add := func(rate flow.Rate, loss float64, offload bool, schemes []Scheme) {
+		cells = append(cells, o.finish(Cell{Rate: rate, Receivers: receivers, Loss: loss, Offload: offload,
+			Bytes: o.bytes(unshapedBytes / int64(min(receivers, 4))), Schemes: schemes}))
+	}
+	rate := o.rate
+	if rate == 0 {
+		rate = handRate(receivers)
+	}
+	if receivers == 1 || receivers == 8 || o.full || o.receivers != nil {
+		add(rate, 0, true, o.schemes)
+	}
+	if (receivers == 1 && !o.quick || o.full) && slices.Contains(o.schemes, Rmcast) {
+		add(flow.Unlimited, 0, true, []Scheme{Rmcast}) // TCP has no rate: it is in the row above
+	}
+	if o.full {
+		for _, loss := range o.losses() {
+			add(handWireRate(receivers), loss, false, o.schemes)
+		}
+	}
+	return cells
+}
+
+// finish adds what follows from the rest of the cell.
+func (o *planOptions) finish(c Cell) Cell {
+	if c.Schemes == nil {
+		c.Schemes = o.schemes
+	}
+	c.Cut = map[Scheme]time.Duration{Rmcast: o.cut, FanOut: o.cut}
+	if c.Loss > 0 {
+		c.Cut[FanOut] = min(o.cut, o.lossyCut)
+	}
+	return c
+}
+
+// handRate is a rate, found by trying, that two cores send and receive without a drop when runs cross the network whole.
+func handRate(receivers int) flow.Rate {
+	switch {
+	case receivers == 1:
+		return 2500 * flow.Mbps
+	case receivers == 2:
+		return 1500 * flow.Mbps
+	case receivers <= 4:
+		return 1000 * flow.Mbps
+	default:
+		return 600 * flow.Mbps
+	}
+}
+
+// handWireRate is the same when every packet crosses on its own.
+func handWireRate(receivers int) flow.Rate {
+	return 400 * flow.Mbps / flow.Rate(min(receivers, 2))
+}

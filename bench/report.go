@@ -1,0 +1,172 @@
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"slices"
+	"time"
+)
+
+//go:embed report.html
+var reportHTML string
+
+var reportTemplate = template.Must(template.New("report").Parse(reportHTML))
+
+// Results is all that a run of the program found out: what -json prints and -html draws.
+type Results struct {
+	Date       time.Time     `json:"date"`
+	Command    string        `json:"command"`
+	Machine    string        `json:"machine"`
+	Processors int           `json:"processors"`
+	World      string        `json:"world"`
+	Seed       uint64        `json:"seed"`
+	File       string        `json:"file,omitempty"`
+	Congestion string        `json:"tcp_congestion_control,omitempty"`
+	RecvBuffer int           `json:"udp_receive_buffer,omitempty"`
+	Took       time.Duration `json:"took_ns"`
+	Rows       []Row         `json:"rows"` // the median round of each
+	Rounds     []Row         `json:"rounds,omitempty"`
+	Delays     []Row         `json:"delays,omitempty"`
+	Stream     *Stream       `json:"stream,omitempty"`
+	Runs       []*Run        `json:"runs"` // everything, as measured
+}
+
+// page is what the template draws.
+type page struct {
+	*Results
+	Width, Height, Left, Right, Bottom int
+	Charts                             []*chart
+	Sections                           []pageSection
+	Heads                              []pageHead
+	Legend                             string
+	DelayRows                          [][]string
+}
+
+type pageHead struct {
+	Text string
+	Left bool
+}
+
+type pageSection struct {
+	Title string
+	Rows  []pageRow
+}
+
+type pageRow struct {
+	Scheme Scheme
+	Fields []string
+	Remark string
+}
+
+// writeHTML writes one file that needs no other.
+func (r *Results) writeHTML(w io.Writer) error {
+	p := page{Results: r, Width: chartWidth, Height: chartHeight, Left: plotLeft, Right: plotRight, Bottom: plotBottom,
+		Charts: r.charts(), Legend: legend}
+	for _, c := range columns {
+		p.Heads = append(p.Heads, pageHead{c.head[0] + " " + c.head[1], c.left})
+	}
+	for i := range r.Rows {
+		row := &r.Rows[i]
+		title := section(&row.Cell)
+		if n := len(p.Sections); n == 0 || p.Sections[n-1].Title != title {
+			p.Sections = append(p.Sections, pageSection{Title: title})
+		}
+		pr := pageRow{Scheme: row.Scheme, Remark: row.remark()}
+		for _, c := range columns {
+			pr.Fields = append(pr.Fields, c.text(row))
+		}
+		last := &p.Sections[len(p.Sections)-1]
+		last.Rows = append(last.Rows, pr)
+	}
+	for i := range r.Delays {
+		p.DelayRows = append(p.DelayRows, delayFields(&r.Delays[i], r.Stream))
+	}
+	return reportTemplate.Execute(w, p)
+}
+
+// charts draws what the rows allow to.
+func (r *Results) charts() []*chart {
+	var out []*chart
+	add := func(c *chart, rows []Row, label func(*Row) string, value, mark func(*Row) float64) {
+		c.fill(rows, label, value, mark)
+		if len(c.groups) > 0 {
+			c.layOut()
+			out = append(out, c)
+		}
+	}
+	goodput := func(row *Row) float64 { return row.Goodput / 1e6 }
+	byGroup := func(row *Row) string { return fmt.Sprintf("R = %d", row.Cell.Receivers) }
+	byLoss := func(row *Row) string { return percent(row.Cell.Loss) + " loss" }
+	shaped := pick(r.Rows, func(row *Row) bool { return row.Cell.Shaped() })
+	largest := 0
+	for i := range shaped {
+		largest = max(largest, shaped[i].Cell.Receivers)
+	}
+	for _, loss := range []float64{0, 0.1} {
+		rows := pick(shaped, func(row *Row) bool { return row.Cell.Loss == loss })
+		c := &chart{Title: fmt.Sprintf("Goodput at the slowest receiver, %s loss", percent(loss)), Unit: "Mbit/s"}
+		if len(rows) > 0 {
+			c.line, c.lineText = float64(rows[0].Cell.Link)/1e6, "link"
+		}
+		add(c, rows, byGroup, goodput, nil)
+	}
+	rows := pick(shaped, func(row *Row) bool { return row.Cell.Receivers == largest })
+	add(&chart{Title: fmt.Sprintf("Goodput at the slowest of %d receivers", largest), Unit: "Mbit/s"}, rows, byLoss, goodput, nil)
+	sent := func(row *Row) float64 { return row.Sent }
+	least := func(row *Row) float64 { return row.Minimum }
+	add(&chart{Title: fmt.Sprintf("IP bytes sent for a byte of use, %d receivers", largest), Unit: "bytes",
+		Note: "Black lines: the least that theory allows the scheme."}, rows, byLoss, sent, least)
+	rows = pick(rows, func(row *Row) bool { return row.Scheme == Rmcast })
+	add(&chart{Title: fmt.Sprintf("The same for rmcast alone, %d receivers", largest), Unit: "bytes",
+		Note: "Black lines: the least that repeating lost packets allows."}, rows, byLoss, sent, least)
+	rows = pick(shaped, func(row *Row) bool { return row.Cell.Loss == 0 })
+	add(&chart{Title: "CPU of the whole machine, no loss", Unit: "s/GB of use"}, rows, byGroup,
+		func(row *Row) float64 { return row.MachineCPU }, nil)
+	add(&chart{Title: "CPU of the sender, no loss", Unit: "s/GB of use"}, rows, byGroup,
+		func(row *Row) float64 { return row.SenderCPU.Total() }, nil)
+	rows = pick(r.Rows, func(row *Row) bool { return !row.Cell.Shaped() && row.Cell.Offload })
+	add(&chart{Title: "Goodput, nothing shaped, no loss", Unit: "Mbit/s"}, rows, func(row *Row) string {
+		return fmt.Sprintf("R = %d, %v", row.Cell.Receivers, rateText(row))
+	}, goodput, nil)
+	for _, q := range []struct {
+		name  string
+		value func(*Row) float64
+	}{
+		{"median", func(row *Row) float64 { return float64(row.Delay.P50) / 1e6 }},
+		{"99th percentile", func(row *Row) float64 { return float64(row.Delay.P99) / 1e6 }},
+	} {
+		rows := pick(r.Delays, func(row *Row) bool { return row.Delay != nil })
+		add(&chart{Title: "Delay of messages, " + q.name, Unit: "ms", Log: true}, rows, byLoss, q.value, nil)
+	}
+	return out
+}
+
+// rateText is what the source was told to send, in few letters.
+func rateText(row *Row) string {
+	return row.Cell.Rate.String()
+}
+
+func pick(rows []Row, want func(*Row) bool) []Row {
+	return slices.DeleteFunc(slices.Clone(rows), func(r Row) bool { return !want(&r) })
+}
+
+// fill makes a group of bars of each run of rows with one label.
+func (c *chart) fill(rows []Row, label func(*Row) string, value, mark func(*Row) float64) {
+	for i := range rows {
+		row := &rows[i]
+		text := label(row)
+		if n := len(c.groups); n == 0 || c.groups[n-1].label != text {
+			c.groups = append(c.groups, barGroup{label: text})
+		}
+		b := bar{series: row.Scheme, value: value(row), cut: !row.Complete,
+			tip: fmt.Sprintf("%v, %s: %s %s", &row.Cell, row.Scheme, short(value(row)), c.Unit)}
+		if mark != nil {
+			b.mark = mark(row)
+			b.tip += fmt.Sprintf(" (least: %s)", short(b.mark))
+		}
+		last := &c.groups[len(c.groups)-1]
+		last.bars = append(last.bars, b)
+	}
+}

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rmcast/rmcast/netem"
+)
+
+// roleEnv makes this program an endpoint.
+const roleEnv = "RMCAST_BENCH_ENDPOINT"
+
+const (
+	payloadFD    = 3 // the sender's first inherited file
+	tcpPort      = "7501"
+	exitPatience = 2 * time.Second
+)
+
+// enter turns this process into what it is to be: an endpoint, or the benchmark in a user namespace if it needs one.
+func enter() (code int, done bool) {
+	if os.Getenv(roleEnv) != "" {
+		if err := child(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1, true
+		}
+		return 0, true
+	}
+	netem.EnterUser()
+	return 0, false
+}
+
+// chooseWorld takes namespaces where there are any.
+func chooseWorld(o *options, p *payload, stderr io.Writer) (world, error) {
+	if !o.memory {
+		err := netem.Available()
+		if err == nil {
+			return namespaces{payload: p, verbose: o.verbose}, nil
+		}
+		fmt.Fprintln(stderr, "bench:", err)
+	}
+	return memory{payload: p, seed: o.seed}, nil
+}
+
+// namespaces is the world of real sockets: the sender and each receiver is a process in a network namespace of its own.
+type namespaces struct {
+	payload *payload
+	verbose bool
+}
+
+func (namespaces) about() string {
+	return "every endpoint a process in a network namespace of its own, joined by veth and a bridge, over IPv6"
+}
+
+func (namespaces) schemes() []Scheme { return []Scheme{Rmcast, FanOut} }
+
+func (w namespaces) open(_ context.Context, c *Cell, _ bool) (network, error) {
+	lab, err := netem.NewLab(netem.LabConfig{Receivers: c.Receivers, Rate: int64(c.Link), Loss: c.Loss, Wire: !c.Offload})
+	if err != nil {
+		return nil, err
+	}
+	return &labNetwork{Lab: lab, world: w, receivers: c.Receivers}, nil
+}
+
+type labNetwork struct {
+	*netem.Lab
+	world     namespaces
+	receivers int
+}
+
+func (n *labNetwork) job(index int, s Scheme) Job {
+	j := Job{Scheme: s, Send: index < 0, Interface: netem.LabInterface, Group: group, File: payloadFD}
+	for i := range n.receivers {
+		if index < 0 || index == i {
+			j.Addresses = append(j.Addresses, net.JoinHostPort(netem.Node(i).Addr6().String(), tcpPort))
+		}
+	}
+	return j
+}
+
+// start re-executes this program as an endpoint in the node's namespace.
+func (n *labNetwork) start(index int, job Job) (*remote, error) {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Args[0] = os.Args[0]
+	cmd.Env = append(os.Environ(), roleEnv+"=1")
+	stderr := &tail{}
+	cmd.Stderr = stderr
+	if n.world.verbose {
+		cmd.Stderr = io.MultiWriter(stderr, os.Stderr)
+	}
+	if job.Send {
+		cmd.ExtraFiles = []*os.File{n.world.payload.file} // payloadFD
+	}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := n.Start(netem.Node(index), cmd); err != nil {
+		return nil, fmt.Errorf("start %s: %w", endpointName(index), err)
+	}
+	p := &process{name: endpointName(index), cmd: cmd, stdin: stdin, stderr: stderr,
+		events: make(chan Event, 2), read: make(chan struct{})}
+	go p.readEvents(stdout)
+	commands := json.NewEncoder(stdin)
+	rem := &remote{
+		name:     p.name,
+		events:   p.events,
+		send:     func(c Command) error { return commands.Encode(c) },
+		progress: p.bytes.Load,
+		close:    sync.OnceValue(p.end),
+	}
+	if err := commands.Encode(job); err != nil {
+		return nil, errors.Join(fmt.Errorf("job of %s: %w", p.name, err), rem.close())
+	}
+	return rem, nil
+}
+
+func (n *labNetwork) losses() (l Losses, err error) {
+	for i := range n.receivers {
+		c, err := n.Counters(netem.Node(i))
+		if err != nil {
+			return l, err
+		}
+		l.Dropped += c.Lost
+		l.Passed += c.RxPackets - c.Lost
+	}
+	c, err := n.Counters(netem.Sender)
+	l.Queue = c.QueueDrops
+	return l, err
+}
+
+func (n *labNetwork) close() error { return n.Close() }
+
+// process is an endpoint in a process.
+type process struct {
+	name   string
+	cmd    *exec.Cmd
+	stdin  io.Closer
+	stderr *tail
+	events chan Event
+	read   chan struct{} // closed when readEvents is done
+	bytes  atomic.Int64
+}
+
+// readEvents passes on what the endpoint says, until it says no more. There are two events at most to pass on, and room for
+// them.
+func (p *process) readEvents(stdout io.Reader) {
+	defer close(p.read)
+	defer close(p.events)
+	lines := json.NewDecoder(stdout)
+	for passed := 0; ; {
+		var ev Event
+		if lines.Decode(&ev) != nil {
+			return
+		}
+		p.bytes.Store(max(p.bytes.Load(), ev.Bytes))
+		if (ev.Ready || ev.Report != nil) && passed < cap(p.events) {
+			passed++
+			p.events <- ev
+		}
+	}
+}
+
+// end closes the endpoint's input, which ends it, and tells why it ended if not for that.
+func (p *process) end() error {
+	p.stdin.Close()
+	var killed atomic.Bool
+	kill := time.AfterFunc(exitPatience, func() {
+		killed.Store(true)
+		p.cmd.Process.Kill()
+	})
+	<-p.read
+	err := p.cmd.Wait()
+	kill.Stop()
+	switch {
+	case killed.Load():
+		return fmt.Errorf("%s did not end by itself%s", p.name, p.stderr)
+	case err != nil:
+		return fmt.Errorf("%s: %w%s", p.name, err, p.stderr)
+	}
+	return nil
+}
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+const tailBytes = 2000
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, b...)
+	if n := len(t.text) - tailBytes; n > 0 {
+		t.text = bytes.Clone(t.text[n:])
+	}
+	return len(b), nil
+}
+
+// String is the text behind a colon, or nothing.
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.text) == 0 {
+		return ""
+	}
+	return ": " + strings.TrimSpace(string(t.text))
+}
