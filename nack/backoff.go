@@ -12,7 +12,7 @@ const MaxGroupSize = 1e6
 // Wait draws how long to hold a NAK back: at least 0, less than max, by RFC 5401's truncated exponential law for a group of
 // groupSize receivers that may all have lost the same packet (clamped to [1, MaxGroupSize]). A max of zero or less is no wait.
 //
-// RFC 5401, 3.2.3: with lambda = ln(groupSize) + 1 the density grows as e^(lambda*t/max), so that most of a large group draws a
+// RFC 5401 (RandomBackoff): with lambda = ln(groupSize) + 1 the density grows as e^(lambda*t/max), so that most of a large group draws a
 // late instant and a handful an early one; those few are heard before the rest speaks. In closed form, for u uniform in [0,1),
 //
 //	t = max/lambda * ln(1 + u*(e^lambda - 1)),   P(t <= x) = (e^(lambda*x/max) - 1) / (e^lambda - 1)

@@ -3,36 +3,41 @@ package nack
 import (
 	"math"
 	"time"
+
+	"github.com/rmcast/rmcast/mono"
 )
 
 // groupEstimate infers the group's size from how many NAKs reach the source for one number.
 //
 // Let receivers back off by Wait with maximum T and advertised size N, so that lambda = ln N + 1, e^lambda = e*N, and let n of
 // them have lost the packet. With y = e^(lambda*t/T), the law makes each receiver's y uniform in [1, e*N]. The first NAK leaves at
-// the least of n such values, y1, in the mean 1 + (e*N-1)/(n+1). Its NCF silences the others one round trip D later, at
-// most: until then, those speak whose y is below g*y1, g = e^(lambda*D/T). So the source gets for that number
+// the least of n such values, in the mean y1 = 1 + (e*N-1)/(n+1). Its NCF silences the others one round trip D later, at most
+// (half of it to the source, half back); until then those speak whose y is below g*y1, g = e^(lambda*D/T). So for one number
 //
 //	E(n) = 1 + (n-1) * (min(g*y1, e*N) - y1) / (e*N - y1)
 //
-// NAKs, which for n = N = 1000 and T = 4D is about 10 and which, for n well above N, grows as n*(g-1)/(e*N): this is RFC 5401's
-// expectation (3.2.3, there fitted by e^(1.2*lambda*D/(2T))...) with n and N told apart, and so it can be turned round. E
-// rises with n; sample solves it for n.
+// NAKs are to be expected: for n = N about g*(1+1/e), 9.5 for a thousand receivers with T = 4D. For n well above N it grows as
+// n*(g-1)/(e*N); below N it is flat, so that a single count says little there, and turning the formula round would run away.
+// Instead, sample moves the estimate, in the logarithm, by how far the count is from what the estimate predicts: it comes to
+// rest where both agree in the mean.
 //
-// The answer is the number of receivers that lost the same packet. Where each loses on its own that is few; the estimate
-// therefore falls slowly and rises fast, and Repairs holds it above the number of receivers it has heard.
+// The answer is the number of receivers that lost the same packet. Where each loses on its own that is few, mostly one; Repairs
+// therefore never puts it below the number of receivers it has heard.
 type groupEstimate struct {
 	size    float64
 	backoff time.Duration // T
 	n       float64       // N
 	g       float64       // e^(lambda*D/T)
+	next    mono.Time     // when the next number may be counted
 }
 
 const (
-	roundTrips = 4 // T/D: receivers use T = 4*GRTT
-	gainUp     = 1.0 / 8
-	gainDown   = 1.0 / 32
+	roundTrips = 4       // T/D: receivers use T = 4*GRTT
+	gain       = 1. / 20 // how fast the estimate follows; it scatters by a third about the truth
+	leap       = 2       // it at most doubles with one count
 )
 
+// setBackoff tells what receivers use from now on: T and N.
 func (e *groupEstimate) setBackoff(max time.Duration, groupSize float64) {
 	n := clampGroup(groupSize)
 	if e.backoff == max && e.n == n {
@@ -53,20 +58,18 @@ func (e *groupEstimate) expect(n float64) float64 {
 	return 1 + (n-1)*(min(e.g*y, top)-y)/(top-y)
 }
 
+// begin reports whether the number that a NAK asks for first, now, shall be counted: one a window, for what is lost together is
+// asked for together, and many numbers of one list say no more than one.
+func (e *groupEstimate) begin(now mono.Time) bool {
+	if now < e.next {
+		return false
+	}
+	e.next = now.Add(e.window())
+	return true
+}
+
 // sample takes in that naks NAKs came for one number.
 func (e *groupEstimate) sample(naks int) {
-	low, high := 1.0, MaxGroupSize
-	for step := 0; step < 24 && naks > 1; step++ { // halving the exponent: 24 steps leave an error of one millionth
-		mid := math.Sqrt(low * high)
-		if e.expect(mid) < float64(naks) {
-			low = mid
-		} else {
-			high = mid
-		}
-	}
-	n, gain := low, gainDown
-	if n > e.size {
-		gain = gainUp
-	}
-	e.size = clampGroup(e.size + gain*(n-e.size))
+	step := gain * (float64(naks)/e.expect(e.size) - 1)
+	e.size = clampGroup(e.size * min(math.Exp(step), leap))
 }

@@ -91,6 +91,7 @@ type request struct {
 	queued  bool
 	over    bool // queued by receivers beyond their share only
 	pending bool // an NCF is due
+	sample  bool // its NAKs count for the estimate of the group
 	ncfs    bool // ncfAt means something
 	naks    int  // receivers that asked within the window of the estimate
 	bytes   int
@@ -181,7 +182,7 @@ func (r *Repairs) NAK(now mono.Time, from netip.Addr, n seq.Num, bytes int) Verd
 			return Refused
 		}
 		q = r.new()
-		q.n, q.from, q.first, q.naks = n, who.id, now, 1
+		q.n, q.from, q.first, q.naks, q.sample = n, who.id, now, 1, r.group.begin(now)
 		r.tree.ReplaceOrInsert(q)
 		r.queue(now, q, who, bytes)
 	case q.queued:
@@ -385,7 +386,9 @@ func (r *Repairs) drop(q *request) {
 		r.sent.remove(q)
 		r.remembered--
 	}
-	r.group.sample(q.naks)
+	if q.sample {
+		r.group.sample(q.naks)
+	}
 	*q = request{}
 	q.links[byNCF].next = r.free
 	r.free = q
