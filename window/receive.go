@@ -193,11 +193,10 @@ func (r *Receive) Packet(n seq.Num) (Packet, bool) {
 	if s.state != Have {
 		return Packet{}, false
 	}
-	p := Packet{Fragment: s.fragment}
-	if s.buffer != noBuffer {
-		p.Payload = r.buffers.bytes(s.buffer)[:s.payload:s.payload]
+	if s.buffer == noBuffer {
+		return Packet{Fragment: s.fragment}, true
 	}
-	return p, true
+	return Packet{Payload: r.buffers.bytes(s.buffer)[:s.payload:s.payload], Fragment: s.fragment}, true
 }
 
 // Insert takes packet n with a copy of payload, at most MaxPayload bytes, and says what it was. The range is that of newly
@@ -207,10 +206,18 @@ func (r *Receive) Packet(n seq.Num) (Packet, bool) {
 // taken.
 func (r *Receive) Insert(n seq.Num, payload []byte, f Fragment) (Result, seq.Range) {
 	if known := n.Sub(r.next); n == r.end && r.missing == 0 && known < r.maxSlots && known < len(r.slots) {
-		if id, ok := r.buffers.get(len(payload), 0); ok {
+		if id, ok := r.buffers.get(len(payload), 0); ok { // put, with n at End and so at or after top
+			if id != noBuffer {
+				copy(r.buffers.bytes(id), payload)
+				r.top = n + 1
+			}
+			s := r.slot(n)
+			s.buffer, s.payload, s.state, s.fragment = id, uint16(len(payload)), Have, f
+			r.held++
+			r.bytes += int64(len(payload))
 			r.end++
 			r.run = r.end
-			r.put(n, id, payload, f)
+			r.walk()
 			return InOrder, seq.Range{From: n, To: n}
 		}
 	}
