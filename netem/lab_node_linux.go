@@ -1,0 +1,188 @@
+package netem
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/safchain/ethtool"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// makeNode sets a node's interface up: addresses, routes, shaping, offloads.
+func (l *Lab) makeNode(n Node) error {
+	ns, err := l.namespace(n)
+	if err != nil {
+		return err
+	}
+	err = inside(ns, func() error {
+		conf := "net/ipv6/conf/" + LabInterface
+		err := errors.Join(
+			sysctl(conf+"/accept_dad", "0"), // else addresses cannot be used for a second
+			sysctl(conf+"/addr_gen_mode", "1"),
+			sysctl(conf+"/router_solicitations", "0"))
+		if err == nil && l.cfg.Wire && n == Sender {
+			err = offloadsOff(LabInterface)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("socket(AF_NETLINK, NETLINK_ROUTE): %w", err)
+	}
+	defer h.Close()
+	for _, name := range []string{"lo", LabInterface} {
+		link, err := h.LinkByName(name)
+		if err == nil {
+			err = h.LinkSetUp(link)
+		}
+		if err != nil {
+			return fmt.Errorf("rtnetlink: set %s up: %w", name, err)
+		}
+	}
+	eth, err := running(h, LabInterface)
+	if err != nil {
+		return err
+	}
+	if err := l.address(h, eth, n); err != nil {
+		return err
+	}
+	if n == Sender && l.cfg.Rate > 0 {
+		return l.shape(h, eth)
+	}
+	return nil
+}
+
+// running waits until an interface works; that is some milliseconds after it was set up.
+func running(h *netlink.Handle, name string) (netlink.Link, error) {
+	for start := time.Now(); ; time.Sleep(time.Millisecond) {
+		link, err := h.LinkByName(name)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("rtnetlink: get %s: %w", name, err)
+		case link.Attrs().OperState == netlink.OperUp:
+			return link, nil
+		case time.Since(start) > 2*time.Second:
+			return nil, fmt.Errorf("%s is %v, not up, after 2 s", name, link.Attrs().OperState)
+		}
+	}
+}
+
+// address gives the node its addresses, and the IPv4 multicast route that sockets without an interface need.
+func (l *Lab) address(h *netlink.Handle, eth netlink.Link, n Node) error {
+	prefixes := []netip.Prefix{netip.PrefixFrom(n.LinkLocal().WithZone(""), 64)}
+	if !l.cfg.LinkLocalOnly {
+		prefixes = append(prefixes, netip.PrefixFrom(n.Addr6(), 64), netip.PrefixFrom(n.Addr4(), 16))
+	}
+	for _, p := range prefixes {
+		a := &netlink.Addr{IPNet: ipNet(p)}
+		if p.Addr().Is6() {
+			a.Flags = unix.IFA_F_NODAD
+		}
+		if err := h.AddrAdd(eth, a); err != nil {
+			return fmt.Errorf("rtnetlink: add address %v: %w", p, err)
+		}
+	}
+	if l.cfg.LinkLocalOnly {
+		return nil
+	}
+	groups := netip.MustParsePrefix("224.0.0.0/4")
+	err := h.RouteAdd(&netlink.Route{LinkIndex: eth.Attrs().Index, Dst: ipNet(groups), Scope: netlink.SCOPE_LINK})
+	if err != nil {
+		return fmt.Errorf("rtnetlink: add route %v: %w", groups, err)
+	}
+	return nil
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}
+
+// shape gives the interface a token bucket.
+func (l *Lab) shape(h *netlink.Handle, eth netlink.Link) error {
+	rate := max(1, uint64(l.cfg.Rate)/8) // bytes/s
+	tbf := &netlink.Tbf{
+		QdiscAttrs: netlink.QdiscAttrs{
+			LinkIndex: eth.Attrs().Index, Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT,
+		},
+		Rate: rate, Limit: uint32(l.cfg.QueueBytes),
+		Buffer: netlink.Xmittime(rate, uint32(l.cfg.BurstBytes)), // a time in ticks, not bytes
+	}
+	if err := h.QdiscAdd(tbf); err != nil {
+		return fmt.Errorf("rtnetlink: add a qdisc of kind tbf: %w", err)
+	}
+	return nil
+}
+
+// offloadsOff makes a link carry single packets, as they would be on a wire. It works in the current thread's namespace.
+func offloadsOff(name string) error {
+	e, err := ethtool.NewEthtool()
+	if err != nil {
+		return fmt.Errorf("ethtool: %w", err)
+	}
+	defer e.Close()
+	have, err := e.Features(name)
+	if err != nil {
+		return fmt.Errorf("ethtool: features of %s: %w", name, err)
+	}
+	off := map[string]bool{}
+	for f, on := range have {
+		switch {
+		case !on:
+		case f == "tx-udp-segmentation", f == "tx-generic-segmentation", f == "tx-gso-list", f == "tx-checksum-ip-generic",
+			f == "rx-gro", f == "rx-udp-gro-forwarding", f == "rx-gro-list",
+			strings.HasPrefix(f, "tx-tcp") && strings.HasSuffix(f, "segmentation"):
+			off[f] = false
+		}
+	}
+	if len(off) == 0 {
+		return nil
+	}
+	if err := e.Change(name, off); err != nil {
+		return fmt.Errorf("ethtool: turn offloads of %s off: %w", name, err)
+	}
+	return nil
+}
+
+// Counters returns what a node's interface, shaper and packet filter have counted.
+func (l *Lab) Counters(n Node) (LabCounters, error) {
+	ns, err := l.namespace(n)
+	if err != nil {
+		return LabCounters{}, err
+	}
+	h, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
+	if err != nil {
+		return LabCounters{}, fmt.Errorf("netem: %v: socket(AF_NETLINK, NETLINK_ROUTE): %w", n, err)
+	}
+	defer h.Close()
+	link, err := h.LinkByName(LabInterface)
+	if err != nil {
+		return LabCounters{}, fmt.Errorf("netem: %v: rtnetlink: get %s: %w", n, LabInterface, err)
+	}
+	s := link.Attrs().Statistics
+	c := LabCounters{
+		RxPackets: s.RxPackets, RxBytes: s.RxBytes, TxPackets: s.TxPackets, TxBytes: s.TxBytes,
+		RxDropped: s.RxDropped, TxDropped: s.TxDropped,
+	}
+	qdiscs, err := h.QdiscList(link)
+	if err != nil {
+		return c, fmt.Errorf("netem: %v: rtnetlink: list qdiscs: %w", n, err)
+	}
+	for _, q := range qdiscs {
+		if st := q.Attrs().Statistics; st != nil && st.Queue != nil {
+			c.QueueDrops += uint64(st.Queue.Drops)
+		}
+	}
+	c.Offered, c.Lost, err = l.links[n+1].counters()
+	if err != nil {
+		return c, fmt.Errorf("netem: %v: %w", n, err)
+	}
+	return c, nil
+}
