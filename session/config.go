@@ -94,6 +94,7 @@ const (
 	maxInterval    = 500 * time.Millisecond // retry timers double up to this
 	reorderWait    = time.Millisecond       // reordering tolerance: this long,
 	reorderPackets = 2                      // or until this many later packets came
+	staleReach     = 64                     // SPMs this much older than the latest are late; further back, the latest may be forged
 	candidateSlots = 1024                   // window of a source before its first SPM
 	expiryOwn      = 30 * time.Second
 	expiryForeign  = 300 * time.Second

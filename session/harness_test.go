@@ -31,6 +31,8 @@ type network struct {
 	nodes  []*node
 	queue  eventQueue
 	serial int
+	jitter func() time.Duration // added to delay; nil: none
+	dup    float64              // chance that a packet comes twice
 	drop   func(from, to *node, p *wire.Packet) bool
 	spy    func(from *node, p *wire.Packet)
 	bytes  int64 // IP bytes that nodes sent
@@ -159,8 +161,18 @@ func (n *network) send(from *node, t *Transmit) {
 			if n.drop != nil && n.drop(from, to, &p) {
 				continue
 			}
-			n.serial++
-			heap.Push(&n.queue, event{n.now.Add(n.delay), n.serial, to, Meta{From: from.addr, Multicast: !t.To.IsValid()}, one})
+			copies := 1
+			if n.dup > 0 && n.rng.Float64() < n.dup {
+				copies = 2
+			}
+			for range copies {
+				delay := n.delay
+				if n.jitter != nil {
+					delay += n.jitter()
+				}
+				n.serial++
+				heap.Push(&n.queue, event{n.now.Add(delay), n.serial, to, Meta{From: from.addr, Multicast: !t.To.IsValid()}, one})
+			}
 		}
 	}
 }

@@ -27,16 +27,17 @@ type Receiver struct {
 	window *window.Receive
 	naks   *nack.Scheduler
 
-	path    netip.Addr // SPM_PATH as it was sent: what our NAKs name
-	nakPort uint16     // UDP port the source hears NAKs on; 0: the group's
-	spms    uint64     // heard
-	packets uint64     // of any kind
-	spmSqn  seq.Num
-	ours    bool // the SPM carried the own-peer option
-	lead    seq.Num
-	trail   seq.Num
-	jump    jump
-	reason  LossReason
+	path     netip.Addr // SPM_PATH as it was sent: what our NAKs name
+	nakPort  uint16     // UDP port the source hears NAKs on; 0: the group's
+	spms     uint64     // heard
+	packets  uint64     // of any kind
+	spmSqn   seq.Num
+	staleSqn seq.Num // the latest SPM_SQN refused as older
+	ours     bool    // the SPM carried the own-peer option
+	lead     seq.Num
+	trail    seq.Num
+	jump     jump
+	reason   LossReason
 
 	heard    mono.Time // the latest packet
 	spmTime  uint32    // the source's clock in the latest SPM

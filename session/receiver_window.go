@@ -24,8 +24,13 @@ func (r *Receiver) handleSPM(now mono.Time, _ Meta, p *wire.Packet) {
 		return
 	}
 	if r.spms > 0 && p.Sqn.Less(r.spmSqn) {
-		r.stats.Refused.Stale++
-		return
+		// Older than one already heard, unless that one was forged: two in a row that go on from each other are the truth.
+		again := p.Sqn.Sub(r.staleSqn)
+		r.staleSqn = p.Sqn
+		if again < 1 || again > staleReach || r.spmSqn.Sub(p.Sqn) <= staleReach {
+			r.stats.Refused.Stale++
+			return
+		}
 	}
 	if r.spms > 0 && !r.plausible(now, p, p.Lead) {
 		return
@@ -47,11 +52,21 @@ func (r *Receiver) handleSPM(now mono.Time, _ Meta, p *wire.Packet) {
 	}
 	if p.Options.Set.Has(wire.OptFIN) && !r.fin {
 		r.fin = true
-		r.naks.SetTiming(r.timing())
+		r.hurry(now)
 		r.trace(now, EventFIN, seq.Range{From: r.trail, To: r.lead.Add(1)})
 	}
 	if p.Options.Set.Has(wire.OptRST) {
 		r.resetBySource(now, p.Options.Reset)
+	}
+}
+
+// hurry asks anew for everything missing, at the shorter intervals that the end of the source calls for: waits that began
+// before may outlast it.
+func (r *Receiver) hurry(now mono.Time) {
+	r.naks.SetTiming(r.timing())
+	for gap, ok := r.window.NextMissing(r.window.Next()); ok; gap, ok = r.window.NextMissing(gap.To) {
+		r.naks.Forget(gap)
+		r.naks.Missing(now, gap, r.lead)
 	}
 }
 

@@ -293,4 +293,3 @@ func (s *script) read(name string) {
 		}
 	}
 }
-

@@ -13,6 +13,8 @@ import (
 func (s *Source) Handle(now mono.Time, m Meta, p *wire.Packet) {
 	s.clock = now
 	switch {
+	case s.end.forgotten:
+		return
 	case !p.Type.Upstream():
 		s.stats.Refused.WrongType++
 		return
