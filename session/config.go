@@ -78,10 +78,11 @@ type PeersConfig struct {
 const (
 	partialDelay   = time.Millisecond // a partial stream packet leaves this long after its first byte
 	flowSPMMin     = 50 * time.Millisecond
-	flowSPMMax     = time.Second // round trip time and group size are told at least this often while data flows
-	finSPMs        = 3           // FIN SPMs that must be out before the linger may end early
-	finSteady      = 16          // FIN SPMs sent at HeartbeatMin before their interval doubles
-	quietMin       = 250 * time.Millisecond
+	flowSPMMax     = time.Second            // round trip time and group size are told at least this often while data flows
+	finSPMs        = 3                      // FIN SPMs that must be out before the linger may end early
+	finSteady      = 16                     // FIN SPMs sent at HeartbeatMin before their interval doubles
+	quietMin       = 250 * time.Millisecond // and no shorter than this
+	quietCycles    = 10                     // NAKs of one receiver that may all be lost before the source takes silence for content; a cycle is 5 GRTT
 	repairGrace    = time.Second            // a queued repair holds its packet in the window this long at most
 	holdMin        = 20 * time.Millisecond  // least adaptive WindowHold
 	spmrDelay      = 25 * time.Millisecond  // SPMR after a random wait up to this (pgm-facts: ZeroMQ's figure)

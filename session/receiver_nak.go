@@ -49,7 +49,7 @@ func (r *Receiver) timing() nack.Timing {
 		t.Data = cfg.NAKData
 	}
 	if r.fin && r.ours {
-		// The source leaves when it heard no NAK for max(10 GRTT, 250 ms): ask more often than that.
+		// The source leaves when it heard no NAK for quietMin or longer: ask more often than that.
 		t.MaxInterval = max(quietMin/12, 2*r.grtt)
 	}
 	if cfg.ReceiveOnly {

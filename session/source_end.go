@@ -73,7 +73,7 @@ func (s *Source) finishAt() mono.Time {
 	if s.end.reset {
 		return s.spm.last
 	}
-	quiet := max(10*s.grtt.Value(s.clock), quietMin)
+	quiet := max(quietCycles*5*s.grtt.Value(s.clock), quietMin)
 	if s.repairs.Pending() > 0 {
 		return s.end.deadline
 	}
