@@ -16,13 +16,12 @@ const packet = 1480 // IP bytes of a full stream packet
 // driver is what transport does with a Limiter, in virtual time: it sends what waits, repairs first, until nothing may go,
 // then sleeps to the deadline and wakes up late.
 type driver struct {
-	l                  *Limiter
-	now                mono.Time
-	late               func() time.Duration
-	repairs, data      func() bool // what waits
-	repairBytes        int64
-	dataBytes, control int64
-	log                sent
+	l                      *Limiter
+	now                    mono.Time
+	late                   func() time.Duration
+	repairs, data          func() bool // what waits
+	repairBytes, dataBytes int64
+	log                    sent
 }
 
 func newDriver(cfg LimiterConfig) *driver {
