@@ -92,7 +92,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.BoolVar(&o.plan.full, "full", false, "measure every cell, each to its end or 15 s")
 	f.BoolVar(&o.plan.quick, "quick", false, "a smoke test of a few seconds")
 	f.DurationVar(&o.plan.cut, "cut", 15*time.Second, "stop a run after this `time` and count what has arrived")
-	f.DurationVar(&o.plan.lossyCut, "cut-lossy-tcp", 0, "the same for TCP under loss (default: 6s, or as -cut with -full)")
+	f.DurationVar(&o.plan.lossyCut, "cut-lossy-tcp", 0, "the same for TCP under loss (default: 8s, or as -cut with -full)")
 	f.StringVar(&o.file, "file", "", "send this `file` and not random bytes (up to -size of it)")
 	f.Uint64Var(&o.seed, "seed", 1, "`number` the random bytes follow from")
 	f.BoolVar(&o.json, "json", false, "print everything as JSON and no table")
@@ -128,7 +128,7 @@ func (o *options) check(f *flag.FlagSet, only, setting string) error {
 		return fmt.Errorf("-setting %q: there are shaped, unshaped and both", setting)
 	}
 	if o.plan.lossyCut == 0 {
-		o.plan.lossyCut = 6 * time.Second
+		o.plan.lossyCut = 8 * time.Second
 		if o.plan.full {
 			o.plan.lossyCut = o.plan.cut
 		}
@@ -194,7 +194,10 @@ func run(ctx context.Context, args []string, stdout, stderr *os.File) error {
 	if ctx.Err() != nil && err != nil {
 		err = errors.New("interrupted")
 	}
-	return errors.Join(err, b.write(args))
+	if err == nil && b.bad {
+		err = errors.New("not every run brought every byte: see the remarks")
+	}
+	return errors.Join(b.write(args), err)
 }
 
 // preparePayload opens or makes the bytes and fits the cells to them.
@@ -220,6 +223,7 @@ type bench struct {
 	stdout, stderr *os.File
 	stream         *Stream
 	results        Results
+	bad            bool // a run failed, or rmcast did not bring everything
 }
 
 // measure goes over all cells in as many rounds as asked and prints rows as they come.
@@ -243,12 +247,19 @@ func (b *bench) measure(ctx context.Context, cells []Cell) error {
 			for _, s := range cell.Schemes {
 				line.next(&cell, s)
 				run, err := b.runner.measure(ctx, cell, s, b.stream)
-				if err != nil {
-					return err
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
 				}
-				run.Round = round
-				row := summarise(run)
-				b.results.Runs = append(b.results.Runs, run)
+				var row Row
+				if err != nil {
+					row = failed(cell, s, err)
+				} else {
+					run.Round = round
+					row = summarise(run)
+					b.results.Runs = append(b.results.Runs, run)
+				}
+				row.Round = round
+				b.bad = b.bad || err != nil || s == Rmcast && !row.Complete
 				b.results.Rounds = append(b.results.Rounds, row)
 				if b.runs == 1 && b.stream == nil && !b.json {
 					line.clear()
@@ -323,7 +334,7 @@ func (b *bench) write(args []string) error {
 func (b *bench) printEnd() {
 	r := &b.results
 	switch {
-	case len(r.Runs) == 0:
+	case len(r.Rounds) == 0:
 		return
 	case b.stream != nil:
 		delayTable(b.stdout, r.Delays, b.stream)

@@ -18,8 +18,8 @@ const (
 
 // Cell is one condition to measure both schemes under: a network and an amount of data.
 type Cell struct {
-	Link      flow.Rate `json:"link_bps"` // what the sender's link is shaped to, frames counted; 0: not shaped
-	Rate      flow.Rate `json:"rate_bps"` // what the source is told to send, IP packets counted
+	Link      flow.Rate `json:"link"` // what the sender's link is shaped to, frames counted; 0: not shaped
+	Rate      flow.Rate `json:"rate"` // what the source is told to send, IP packets counted
 	Receivers int       `json:"receivers"`
 	Loss      float64   `json:"loss"`    // probability that a packet does not reach a receiver, independent for each
 	Offload   bool      `json:"offload"` // runs of packets cross the network whole (UDP GSO, TCP TSO)
@@ -76,22 +76,16 @@ type planOptions struct {
 
 const (
 	linkShare     = 0.97 // of the link goes to the source: Ethernet headers are 1 %, the rest is air
-	shapedBytes   = 32 << 20
+	shapedBytes   = 16 << 20
 	unshapedBytes = 512 << 20
 	quickBytes    = 4 << 20
 )
 
-// plan lists the cells in the order of the table.
+// plan lists the cells in the order of the table: settings, in them losses, in them groups.
 func plan(o planOptions) []Cell {
 	var cells []Cell
 	if o.shaped {
-		for _, loss := range o.losses() {
-			for _, r := range o.groups() {
-				if o.wants(r, loss) {
-					cells = append(cells, o.shapedCell(r, loss))
-				}
-			}
-		}
+		cells = o.shapedCells()
 	}
 	if o.unshaped {
 		for _, r := range o.groups() {
@@ -99,6 +93,29 @@ func plan(o planOptions) []Cell {
 		}
 	}
 	return cells
+}
+
+// shapedCells are those on a link with a rate: first as a sender would use it, without loss and with offloads; then with
+// each packet on its own, which loss needs, and there without loss too, so that rows compare.
+func (o *planOptions) shapedCells() []Cell {
+	rate := o.rate
+	if rate == 0 {
+		rate = flow.Rate(linkShare * float64(o.link))
+	}
+	var whole, single []Cell
+	for _, loss := range o.losses() {
+		for _, r := range o.groups() {
+			c := o.finish(Cell{Link: o.link, Rate: rate, Receivers: r, Loss: loss, Bytes: o.bytes(shapedBytes)})
+			if o.wants(r, loss) {
+				single = append(single, c)
+			}
+			if loss == 0 {
+				c.Offload = true
+				whole = append(whole, c)
+			}
+		}
+	}
+	return append(whole, single...)
 }
 
 // groups lists the numbers of receivers.
@@ -125,13 +142,13 @@ func (o *planOptions) losses() []float64 {
 	}
 }
 
-// wants reports whether a shaped cell is in the plan: every one that was named or with -full, else every group at no
-// and at 10 % loss, and the largest at all losses.
+// wants reports whether a shaped cell without offloads is in the plan: every one that was named or with -full or -quick,
+// else every group at 10 % loss, the largest at all losses, and the smallest at none.
 func (o *planOptions) wants(receivers int, loss float64) bool {
 	if o.full || o.quick || o.receivers != nil || o.loss != nil {
 		return true
 	}
-	return loss == 0 || loss == 0.1 || receivers == 8
+	return loss == 0.1 || receivers == 8 || loss == 0 && receivers == 1
 }
 
 func (o *planOptions) bytes(byMode int64) int64 {
@@ -143,15 +160,6 @@ func (o *planOptions) bytes(byMode int64) int64 {
 	default:
 		return byMode
 	}
-}
-
-// shapedCell is a cell on a link with a rate. Offloads are off even without loss, so that rows compare.
-func (o *planOptions) shapedCell(receivers int, loss float64) Cell {
-	rate := o.rate
-	if rate == 0 {
-		rate = flow.Rate(linkShare * float64(o.link))
-	}
-	return o.finish(Cell{Link: o.link, Rate: rate, Receivers: receivers, Loss: loss, Bytes: o.bytes(shapedBytes)})
 }
 
 // unshapedCells are those bound by the processor: with offloads at a rate that comes through and as fast as it goes, and

@@ -44,8 +44,8 @@ type Job struct {
 // Stream is a flow of paced messages.
 type Stream struct {
 	Count int       `json:"count"`
-	Bytes int       `json:"bytes"`    // of each message
-	Rate  flow.Rate `json:"rate_bps"` // of message bytes
+	Bytes int       `json:"bytes"` // of each message
+	Rate  flow.Rate `json:"rate"`  // of message bytes
 }
 
 // interval is the time between two messages.

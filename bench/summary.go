@@ -83,6 +83,11 @@ func summarise(run *Run) Row {
 	return row
 }
 
+// failed is the row of a run that came to nothing.
+func failed(c Cell, s Scheme, err error) Row {
+	return Row{Cell: c, Scheme: s, Minimum: c.Minimum(s), Problems: []string{err.Error()}}
+}
+
 // bytes is what each receiver should get.
 func (run *Run) bytes() int64 {
 	if m := run.Messages; m != nil {
