@@ -70,13 +70,13 @@ func TestGroupSizeConverges(t *testing.T) {
 					rng: rand.New(rand.NewPCG(uint64(n), uint64(start))), grtt: 10 * ms, burst: burst, hide: hide,
 				}
 				low, high, naks := math.Inf(1), 0.0, 0
-				for i := range 3000 {
+				for i := range 1500 {
 					k := g.lose(everyone(n))
-					if i >= 2000 {
+					if i >= 1000 {
 						low, high, naks = min(low, g.r.GroupSize()), max(high, g.r.GroupSize()), naks+k
 					}
 				}
-				t.Logf("burst %d, hidden %v, %d receivers from %v: between %.1f and %.1f, %.1f NAKs a loss", burst, hide, n, start, low, high, float64(naks)/1000)
+				t.Logf("burst %d, hidden %v, %d receivers from %v: between %.1f and %.1f, %.1f NAKs a loss", burst, hide, n, start, low, high, float64(naks)/500)
 				if low < float64(n)/3 || high > float64(n)*3 {
 					t.Errorf("%d receivers from %v: between %.1f and %.1f", n, start, low, high)
 				}
@@ -96,7 +96,7 @@ func TestGroupSizeIndependentLoss(t *testing.T) {
 					rng: rand.New(rand.NewPCG(uint64(n), uint64(start))), grtt: ms, burst: 1,
 				}
 				events, heard := 0, make(map[int]bool)
-				for events < 3000 {
+				for events < 1500 {
 					var who []int
 					for i := range n {
 						if g.rng.Float64() < loss {
@@ -137,7 +137,7 @@ func TestGroupSizeClamped(t *testing.T) {
 
 // The formula against draws.
 func TestGroupExpectation(t *testing.T) {
-	const rounds = 1000
+	const rounds = 400
 	for _, advertised := range []float64{1, 10, 1000} {
 		for _, n := range []int{1, 10, 100, 1000} {
 			var e groupEstimate

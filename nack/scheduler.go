@@ -390,7 +390,7 @@ func (s *Scheduler) fire(now mono.Time) {
 			ended, wait = x.deadline, s.timing.draw(s.rng)
 		}
 		increment(&x.retries)
-		x.state, x.heard = BackOff, false
+		x.state = BackOff
 		x.began, x.deadline = x.deadline, x.deadline.Add(wait)
 		s.timers.fix(0)
 	}
@@ -400,7 +400,7 @@ func (s *Scheduler) fire(now mono.Time) {
 func (s *Scheduler) asked(now mono.Time, x, prev *span) *span {
 	p := x.phase
 	increment(&p.naks)
-	p.state, p.nakAt, p.began, p.heard = WaitNCF, now, now, false
+	p.state, p.nakAt, p.began = WaitNCF, now, now
 	p.deadline = s.until(now, &p, s.timing.Repeat)
 	if prev != nil && prev.r.To == x.r.From && prev.since == x.since && prev.phase == p {
 		to := x.r.To

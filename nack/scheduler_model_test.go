@@ -178,14 +178,14 @@ func (m *schedulerModel) dueNow(now mono.Time, room int) (due []seq.Num) {
 		if ended != next.deadline {
 			ended, wait = next.deadline, m.t.draw(m.rng)
 		}
-		next.state, next.heard = BackOff, false
+		next.state = BackOff
 		next.retries++
 		next.began, next.deadline = next.deadline, next.deadline.Add(wait)
 	}
 	m.all(func(n seq.Num, x *missing) {
 		if x.ready && len(due) < room {
 			due = append(due, n)
-			x.ready, x.heard = false, false
+			x.ready = false
 			x.naks++
 			x.state, x.nakAt, x.began = WaitNCF, now, now
 			x.deadline = now.Add(m.interval(m.t.Repeat, x.retries))

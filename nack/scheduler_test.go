@@ -208,6 +208,26 @@ func TestSchedulerExpires(t *testing.T) {
 	a.wantDeadline(mono.Time(26 * ms))
 }
 
+// Neighbours that are confirmed together still expire each in its time.
+func TestSchedulerExpiresNeighbours(t *testing.T) {
+	tm := plain
+	tm.Backoff, tm.Limit = 40*ms, 25*ms
+	a := newAsker(t, tm)
+	a.Missing(0, seq.Range{From: 5, To: 6}, 10)
+	a.Missing(mono.Time(ms), seq.Range{From: 6, To: 7}, 10)
+	a.NCF(mono.Time(2*ms), 5)
+	a.NCF(mono.Time(2*ms), 6)
+	for i := range 2 {
+		at := mono.Time(25*ms + time.Duration(i)*ms)
+		if r, ok := a.Expired(at); !ok || r.From != seq.Num(5+i) || r.Len() != 1 {
+			t.Fatalf("%v %v expired at %v", r, ok, at)
+		}
+		if r, ok := a.Expired(at); ok {
+			t.Fatalf("%v expired too early at %v", r, at)
+		}
+	}
+}
+
 // Lists hold MaxList numbers, and as many as the caller has room for; the rest is due at once.
 func TestSchedulerLists(t *testing.T) {
 	a := newAsker(t, plain)

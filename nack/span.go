@@ -37,7 +37,7 @@ type phase struct {
 	retries  uint8     // rounds that ended without data; saturates
 	naks     uint8     // NAKs of ours; saturates
 	confirms uint8     // NCFs heard; saturates
-	heard    bool      // another's NAK came in this round, so an NCF need not be for ours
+	heard    bool      // another's NAK came, so an NCF need not be for ours
 	deadline mono.Time // when the state ends by itself
 	began    mono.Time // when the state began
 	nakAt    mono.Time // our latest NAK, if naks > 0
