@@ -255,6 +255,7 @@ func (r *Receive) insert(n seq.Num, payload []byte, f Fragment) (Result, seq.Ran
 	}
 	r.end = n + 1
 	r.put(n, id, payload, f)
+	r.walk()
 	return result, gap
 }
 
@@ -285,6 +286,7 @@ func (r *Receive) fill(n seq.Num, payload []byte, f Fragment) Result {
 	}
 	r.put(n, id, payload, f)
 	r.advanceRun()
+	r.walk()
 	return Filled
 }
 
@@ -312,7 +314,6 @@ func (r *Receive) put(n seq.Num, id bufferID, payload []byte, f Fragment) {
 	}
 	r.held++
 	r.bytes += int64(len(payload))
-	r.walk()
 }
 
 // Extend says that all numbers before end exist. It makes those in [End, end) Missing, as far as Limit, and returns them.

@@ -295,6 +295,7 @@ func TestReceiveModelSizes(t *testing.T) {
 		m := startRx(t, rapid.IntRange(1, 30).Draw(t, "chunks"))
 		largest := rapid.SampledFrom([]int{1472, 9216, 65535}).Draw(t, "largest")
 		m.w.buffers.largest = classOf(largest)
+		m.w.buffers.count()
 		small := rapid.IntRange(1, 300)
 		t.Repeat(m.actions(rapid.OneOf(small, small, rapid.IntRange(1, largest), rapid.Just(largest))))
 	})

@@ -155,27 +155,78 @@ func TestReceiveMemoryChangesClass(t *testing.T) {
 	}
 }
 
+// wantInsert inserts the numbers in [from, to) and fails unless the result is always want.
+func wantInsert(t *testing.T, w *Receive, from, to seq.Num, size int, want Result) {
+	t.Helper()
+	for n := from; n != to; n++ {
+		if got, _ := w.Insert(n, pattern(int(n), size), Fragment{}); got != want {
+			t.Fatalf("insert %d of %d bytes: %v, want %v", n, size, got, want)
+		}
+		w.check()
+	}
+}
+
 // When memory ends, the reader's next number still finds some: else nothing would ever be read and freed.
 func TestReceiveMemoryForMissing(t *testing.T) {
-	w := NewReceive(1000, chunkBytes)
+	w := NewReceive(1000, chunkBytes) // 44 buffers
 	w.Start(0)
-	refused := 0
-	for n := seq.Num(3); n < 100; n++ {
-		if got, _ := w.Insert(n, pattern(0, 1408), Fragment{}); got == Full {
-			refused++
-		}
-	}
-	if w.Held() != 41 || refused != 97-41 {
-		t.Fatalf("%d held, %d refused, want 41 of 44 buffers held", w.Held(), refused)
-	}
-	for _, n := range []seq.Num{2, 0, 1} {
-		if got, _ := w.Insert(n, pattern(0, 1408), Fragment{}); got != Filled {
-			t.Errorf("insert %d: %v", n, got)
-		}
-	}
+	wantInsert(t, w, 3, 4, 1408, Ahead)
+	wantInsert(t, w, 4, 44, 1408, InOrder)
+	wantInsert(t, w, 44, 100, 1408, Full)
+	wantInsert(t, w, 0, 3, 1408, Filled)
 	if w.Run() != 44 {
 		t.Errorf("run to %d, want 44", w.Run())
 	}
+}
+
+// What is missing beyond all that is held has no claim to memory, only that below.
+func TestReceiveMemoryForMissingBelow(t *testing.T) {
+	w := NewReceive(1000, chunkBytes)
+	w.Start(0)
+	wantInsert(t, w, 3, 4, 1408, Ahead)
+	wantInsert(t, w, 4, 43, 1408, InOrder) // leaves 4 buffers for 0, 1, 2
+	w.Extend(60)
+	wantInsert(t, w, 50, 51, 1408, Full)
+	wantInsert(t, w, 43, 44, 1408, Filled)
+	wantInsert(t, w, 44, 45, 1408, Full)
+	wantInsert(t, w, 0, 3, 1408, Filled)
+}
+
+// When packets grow, what is missing may not find memory at once, but what is read next does.
+func TestReceiveMemoryForGrownPackets(t *testing.T) {
+	w := NewReceive(1000, 2*chunkBytes)
+	w.Start(0)
+	wantInsert(t, w, 10, 11, 1408, Ahead)
+	wantInsert(t, w, 11, 54, 1408, InOrder) // fills one chunk; the other takes 7 large packets
+	wantInsert(t, w, 5, 6, 8900, Full)
+	wantInsert(t, w, 0, 7, 8900, Filled)
+	wantInsert(t, w, 7, 8, 8900, Full)
+	w.Release(0)
+	wantInsert(t, w, 7, 8, 8900, Filled)
+}
+
+// A large packet that was refused is still one for which memory must be kept from then on.
+func TestReceiveMemoryForRefusedSize(t *testing.T) {
+	w := NewReceive(1000, 2*chunkBytes)
+	w.Start(0)
+	wantInsert(t, w, 0, 1, 1408, InOrder)
+	w.Release(0)
+	wantInsert(t, w, 101, 102, 8900, Full)
+	wantInsert(t, w, 21, 22, 1408, Full)
+	wantInsert(t, w, 8, 9, 1408, Ahead)
+	wantInsert(t, w, 1, 8, 8900, Filled)
+}
+
+// A chunk that became empty is not used for small packets when large ones are missing.
+func TestReceiveMemoryKeepsEmptyChunk(t *testing.T) {
+	w := NewReceive(1000, 2*chunkBytes)
+	w.Start(0)
+	wantInsert(t, w, 0, 1, 64, InOrder)
+	w.Release(0)
+	wantInsert(t, w, 4, 5, 1408, Ahead)
+	wantInsert(t, w, 5, 48, 1408, InOrder)
+	wantInsert(t, w, 48, 49, 64, InOrder)
+	wantInsert(t, w, 1, 4, 1408, Filled)
 }
 
 func TestReceiveExtendAndLose(t *testing.T) {
