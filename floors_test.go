@@ -61,7 +61,7 @@ var floors = map[string]imports{
 	"transport": may("session "+machines+"seq mono dgram internal/gate internal/ring internal/invariant", "netem internal/testvec "+nettest+" "+unix),
 	"carousel":  may("transport fec flow wire seq mono", "netem dgram"),
 
-	"dgram":   may(multicast + " " + unix + " " + windows),
+	"dgram":   may(multicast+" "+unix+" "+windows, netlink),
 	"netem":   may("dgram " + netlink + " " + nftables + " " + ethtool + " " + unix),
 	"sim":     may("session netem dgram "+machines+"seq mono internal/invariant", "internal/testvec"),
 	"channel": may(""),
