@@ -126,7 +126,7 @@ const (
 // network returns the members that are network-significant in a packet of type t.
 func (s OptionSet) network(t Type) OptionSet {
 	n := s & networkOptions
-	if t == TypeODATA { // RFC 3208, 9.6: ODATA is switched untouched
+	if t == TypeODATA { // RFC 3208, 11: network elements do not look into ODATA
 		n &^= 1 << OptCurrTGSize
 	}
 	return n

@@ -30,7 +30,7 @@ func (f *Fragment) append(b []byte) []byte {
 	return binary.BigEndian.AppendUint32(b, f.Length)
 }
 
-// EncodedFragment is bytes 3 to 15 of an OPT_FRAGMENT, which is what the parity code runs over (RFC 3208, 11.8). A parity
+// EncodedFragment is bytes 3 to 15 of an OPT_FRAGMENT, which is what the parity code runs over (RFC 3208, 11). A parity
 // packet carries the code's result instead of a Fragment as soon as one packet of its transmission group is a fragment; the
 // other packets of the group take part with NullFragment.
 type EncodedFragment [13]byte

@@ -2,7 +2,7 @@ package wire
 
 import "encoding/binary"
 
-// Poll holds the fields of POLL and POLR beyond the number and the path (RFC 3208, 15). POLR has the Round alone.
+// Poll holds the fields of POLL and POLR beyond the number and the path (RFC 3208, 14). POLR has the Round alone.
 type Poll struct {
 	Round   uint16
 	SubType uint16 // PollGeneral or PollDLR
