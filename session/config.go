@@ -83,7 +83,9 @@ const (
 	finSteady      = 16                     // FIN SPMs sent at HeartbeatMin before their interval doubles
 	quietMin       = 250 * time.Millisecond // and no shorter than this
 	quietCycles    = 10                     // NAKs of one receiver that may all be lost before the source takes silence for content; a cycle is 5 GRTT
-	repairGrace    = time.Second            // a queued repair holds its packet in the window this long at most
+	idleGrace      = 10 * time.Second       // past WindowAge, while it is still asked for and nobody needs the slot
+	lingerMost     = 5                      // Lingers a session that is still being asked goes on for
+	repairGrace    = time.Second            // past WindowHold, while a writer waits for the slot
 	holdMin        = 20 * time.Millisecond  // least adaptive WindowHold
 	spmrDelay      = 25 * time.Millisecond  // SPMR after a random wait up to this (pgm-facts: ZeroMQ's figure)
 	spmrRepeat     = time.Second            // and again after this

@@ -266,7 +266,7 @@ func (s *Source) reclaim(now mono.Time) {
 	s.clock = now
 	oldest, queued := s.repairs.Oldest()
 	trail := s.window.Trail()
-	s.window.Reclaim(now, s.cfg.WindowAge, repairGrace, oldest, queued, s.window.Slots())
+	s.window.Reclaim(now, s.cfg.WindowAge, idleGrace, oldest, queued, s.window.Slots())
 	if s.starved && s.window.Free() == 0 {
 		s.window.Reclaim(now, s.hold(now), repairGrace, oldest, queued, max(s.window.Slots()/64, 1))
 	}
@@ -279,11 +279,11 @@ func (s *Source) reclaim(now mono.Time) {
 // reclaimAt is when reclaim would next move the trail.
 func (s *Source) reclaimAt() mono.Time {
 	oldest, queued := s.repairs.Oldest()
-	age := s.cfg.WindowAge
+	at := s.window.ReclaimAt(s.cfg.WindowAge, idleGrace, oldest, queued)
 	if s.starved && s.window.Free() == 0 {
-		age = min(age, s.hold(s.clock))
+		at = min(at, s.window.ReclaimAt(s.hold(s.clock), repairGrace, oldest, queued))
 	}
-	return s.window.ReclaimAt(age, repairGrace, oldest, queued)
+	return at
 }
 
 func (s *Source) trace(now mono.Time, kind EventKind, r seq.Range) {

@@ -62,20 +62,25 @@ func (s *Source) endingSent(now mono.Time) {
 	s.spm.heartbeatAt = now.Add(s.spm.heartbeat)
 }
 
-// finishAt is when the session is over: Linger after the first FIN, or earlier when the group is quiet.
+// finishAt is when the session is over: Linger after the first FIN, earlier when the group is quiet, later (but not by more
+// than four Lingers) while it still asks for what the window holds.
 func (s *Source) finishAt() mono.Time {
-	if s.end.sentAt == mono.Never {
+	switch {
+	case s.end.sentAt == mono.Never:
 		return mono.Never
-	}
-	if s.end.spms < finSPMs {
-		return s.end.deadline
-	}
-	if s.end.reset {
+	case s.end.reset && s.end.spms >= finSPMs:
 		return s.spm.last
 	}
 	quiet := max(quietCycles*5*s.grtt.Value(s.clock), quietMin)
-	if s.repairs.Pending() > 0 {
+	content := max(s.end.sentAt, s.end.lastNAK).Add(quiet)
+	last := s.end.sentAt.Add(lingerMost * s.cfg.Linger)
+	switch {
+	case s.repairs.Pending() > 0:
+		return last
+	case s.end.lastNAK > s.end.sentAt && content > s.end.deadline:
+		return min(content, last)
+	case s.end.spms < finSPMs:
 		return s.end.deadline
 	}
-	return min(s.end.deadline, max(s.end.sentAt, s.end.lastNAK).Add(quiet))
+	return min(content, s.end.deadline)
 }

@@ -126,7 +126,7 @@ func (o *opening) open(conn dgram.Conn, err error) error {
 // sendBuffer is small enough that a shaped link of our own host pushes back in place of dropping silently, and large enough for
 // some runs.
 func sendBuffer(r flow.Rate) int {
-	return int(min(dgram.DefaultSendBuffer, max(r.Bytes(4*time.Millisecond), 0)+128<<10))
+	return int(min(dgram.DefaultSendBuffer, min(r.Bytes(4*time.Millisecond), dgram.DefaultSendBuffer)+128<<10))
 }
 
 // room finds the size of the packets to send.
