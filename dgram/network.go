@@ -23,7 +23,7 @@ type Options struct {
 	Sources []netip.Addr
 	// HopLimit of what is sent to the group: 1 to 255. 0: 1, the local network.
 	HopLimit int
-	// NoLoopback keeps what is sent to the group from receivers on this host.
+	// NoLoopback keeps what is sent to the group from receivers on this host. It has no effect on the loopback interface.
 	NoLoopback bool
 	// RecvBuffer is the socket receive buffer to ask for, in bytes. 0: 8 MiB. Info says what was given.
 	RecvBuffer int

@@ -113,7 +113,7 @@ func probeRoute(group netip.AddrPort, ifi *net.Interface) error {
 		return nil
 	}
 	err = unix.Connect(fd, &unix.SockaddrInet6{Addr: group.Addr().As16(), Port: 9, ZoneId: uint32(ifi.Index)})
-	if err == unix.ENETUNREACH || err == unix.EADDRNOTAVAIL {
+	if err == unix.ENETUNREACH {
 		return err
 	}
 	return nil
