@@ -61,7 +61,10 @@ func TestFabricAllocs(t *testing.T) {
 					<-done
 				}
 			}
-			round(50_000) // fills the pools
+			if raced {
+				c.packets /= 50
+			}
+			round(min(50_000, c.packets)) // fills the pools
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			start := time.Now()
@@ -70,7 +73,7 @@ func TestFabricAllocs(t *testing.T) {
 			runtime.ReadMemStats(&after)
 			allocs := after.Mallocs - before.Mallocs
 			t.Logf("%d allocations for %d packets, %v a packet", allocs, c.packets, took/time.Duration(c.packets))
-			if allocs*1000 >= uint64(c.packets) {
+			if !raced && allocs*1000 >= uint64(c.packets) {
 				t.Errorf("%d allocations for %d packets, want less than 1 per 1000", allocs, c.packets)
 			}
 		})

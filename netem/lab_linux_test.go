@@ -178,37 +178,38 @@ func TestLabShapedMulticastWithLoss(t *testing.T) {
 	}
 }
 
-// TestLabShaping measures the rate between the first and the last packet that come through the shaper.
+// TestLabShaping measures by the receiver's interface what comes through the shaper of a sender that never pauses.
 func TestLabShaping(t *testing.T) {
-	const rate, size = 40e6, 1400
+	const rate, burst = 40e6, 8 * 80 << 10
 	l := newLab(t, netem.LabConfig{Rate: rate, Wire: true})
 	group := netip.MustParseAddrPort("[ff15::8000:78]:7500")
-	s, r := labSender(t, l, netem.Sender.Addr6()), labReceiver(t, l, 0, group)
+	s := labSender(t, l, netem.Sender.Addr6())
 	go func() {
-		for s.SetWriteDeadline(time.Now().Add(time.Second)) == nil {
-			if _, err := s.WriteToUDPAddrPort(make([]byte, size), group); err != nil {
+		for {
+			if _, err := s.WriteToUDPAddrPort(make([]byte, 1400), group); err != nil {
 				return
 			}
 		}
 	}()
-	b := make([]byte, 2000)
-	read := func(until time.Duration) (n int) {
-		for start := time.Now(); time.Since(start) < until; n++ {
-			r.SetReadDeadline(time.Now().Add(time.Second))
-			if _, _, err := r.ReadFromUDPAddrPort(b); err != nil {
-				t.Fatal(err)
-			}
+	// The count is of some instant between earliest and latest.
+	look := func() (earliest time.Time, bits float64, latest time.Time) {
+		earliest = time.Now()
+		c, err := l.Counters(0)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return n
+		return earliest, 8 * float64(c.RxBytes), time.Now()
 	}
-	read(100 * time.Millisecond) // the burst
-	const long = time.Second
-	got := float64(read(long)) * (size + 62) * 8 / long.Seconds()
-	t.Logf("%.2f Mbit/s of frames through a shaper of %.0f", got/1e6, rate/1e6)
-	if got < 0.9*rate || got > 1.05*rate {
-		t.Errorf("%.2f Mbit/s of frames through a shaper of %.0f", got/1e6, rate/1e6)
-	}
+	time.Sleep(100 * time.Millisecond) // the first burst
+	t0, before, t1 := look()
+	time.Sleep(800 * time.Millisecond)
+	t2, after, t3 := look()
 	s.Close()
+	least, most := 0.8*rate*t2.Sub(t1).Seconds(), rate*t3.Sub(t0).Seconds()+burst
+	t.Logf("%.2f Mbit/s of frames through a shaper of %v", (after-before)/t3.Sub(t0).Seconds()/1e6, rate/1e6)
+	if got := after - before; got < least || got > most {
+		t.Errorf("%.2f Mbit of frames in %v, want %.2f to %.2f", got/1e6, t3.Sub(t0), least/1e6, most/1e6)
+	}
 }
 
 func TestLabLinkLocalOnly(t *testing.T) {
