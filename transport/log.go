@@ -11,13 +11,16 @@ import (
 // maxEvents bounds how many events of one round under the lock are logged; more of them say nothing new.
 const maxEvents = 16
 
-// eventLevels are the events that are logged, with their levels.
-var eventLevels = map[session.EventKind]slog.Level{
-	session.EventAccepted:   slog.LevelDebug,
-	session.EventRefused:    slog.LevelWarn,
-	session.EventReset:      slog.LevelInfo,
-	session.EventSourceLost: slog.LevelInfo,
-	session.EventJump:       slog.LevelDebug,
+// logged are the events that are logged.
+var logged = map[session.EventKind]struct {
+	level slog.Level
+	text  string
+}{
+	session.EventAccepted:   {slog.LevelDebug, "rmcast: source accepted"},
+	session.EventRefused:    {slog.LevelWarn, "rmcast: source refused, too many are open or wait for Accept"},
+	session.EventReset:      {slog.LevelInfo, "rmcast: source reset the session"},
+	session.EventSourceLost: {slog.LevelInfo, "rmcast: source lost, nothing heard from it for too long"},
+	session.EventJump:       {slog.LevelDebug, "rmcast: a packet with a number far ahead was not believed"},
 }
 
 // trace is the engine's Trace: it keeps what is to be logged after the round and passes everything on to the user's. It
@@ -26,7 +29,7 @@ func (e *endpoint) trace(ev session.Event) {
 	if ev.Kind == session.EventAccepted {
 		e.accepted = true
 	}
-	if level, ok := eventLevels[ev.Kind]; ok && len(e.events) < maxEvents && e.log.Enabled(context.Background(), level) {
+	if l, ok := logged[ev.Kind]; ok && len(e.events) < maxEvents && e.log.Enabled(context.Background(), l.level) {
 		e.events = append(e.events, ev)
 	}
 	if e.userTrace != nil {
@@ -36,7 +39,8 @@ func (e *endpoint) trace(ev session.Event) {
 
 // logEvent writes what trace kept. mu is not held.
 func (e *endpoint) logEvent(ev session.Event) {
-	e.log.LogAttrs(context.Background(), eventLevels[ev.Kind], "rmcast: source "+ev.Kind.String(),
+	l := logged[ev.Kind]
+	e.log.LogAttrs(context.Background(), l.level, l.text,
 		slog.Any("tsi", ev.TSI), slog.String("group", e.info.GroupAddr.String()), slog.Any("range", ev.Range))
 }
 

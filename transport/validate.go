@@ -137,6 +137,9 @@ func (c *Config) validateModes() error {
 			return refuse("Sources has %v, want unicast addresses of hosts", a)
 		}
 	}
+	if c.Join > JoinTrail {
+		return refuse("Join is %d, want JoinStart, JoinNow or JoinTrail", c.Join)
+	}
 	if !c.ReceiveOnly {
 		return nil
 	}
