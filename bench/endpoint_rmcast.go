@@ -82,7 +82,7 @@ func receiveRmcast(ctx context.Context, j *Job, c *control) (rep Report, err err
 	}()
 	defer context.AfterFunc(ctx, func() { r.SetDeadline(time.Unix(1, 0)) })()
 	if j.Messages != nil {
-		return rep, receiveMessages(ctx, j.Messages, r.ReadMessage, c, &rep)
+		return rep, receiveMessages(ctx, j.Messages, r.ReadMessage, c, &rep, isLoss)
 	}
 	return rep, receive(ctx, onlyReader{r}, c, &rep, isLoss)
 }

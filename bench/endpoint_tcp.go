@@ -97,7 +97,7 @@ func receiveTCP(ctx context.Context, j *Job, c *control) (rep Report, err error)
 	defer conn.Close()
 	defer interrupt(ctx, []*net.TCPConn{conn.(*net.TCPConn)})()
 	if j.Messages != nil {
-		return rep, receiveMessages(ctx, j.Messages, wholeMessages(bufio.NewReaderSize(conn, 64<<10), j.Messages.Bytes), c, &rep)
+		return rep, receiveMessages(ctx, j.Messages, wholeMessages(bufio.NewReaderSize(conn, 64<<10), j.Messages.Bytes), c, &rep, nil)
 	}
 	return rep, receive(ctx, conn, c, &rep, nil)
 }

@@ -334,7 +334,7 @@ func (b *bench) write(args []string) error {
 func (b *bench) printEnd() {
 	r := &b.results
 	switch {
-	case len(r.Rounds) == 0:
+	case len(r.Rows)+len(r.Delays) == 0: // interrupted
 		return
 	case b.stream != nil:
 		delayTable(b.stdout, r.Delays, b.stream)

@@ -75,31 +75,36 @@ func wholeMessages(r io.Reader, size int) func(b []byte) (int, error) {
 	return func(b []byte) (int, error) { return io.ReadFull(r, b[:size]) }
 }
 
-// receiveMessages reads messages until the stream's last, its end or that of ctx, and notes how old each is.
-func receiveMessages(ctx context.Context, s *Stream, read func(b []byte) (int, error), c *control, rep *Report) error {
+// receiveMessages reads messages until the stream's last, its end or that of ctx, and notes how old each is. An error that
+// skip takes stands for messages that never come.
+func receiveMessages(ctx context.Context, s *Stream, read func(b []byte) (int, error), c *control, rep *Report, skip func(error) bool) error {
 	sum := sha256.New()
 	b := make([]byte, s.Bytes)
 	rep.Delays = make([]int64, 0, s.Count)
-	for len(rep.Delays) < s.Count {
+	defer func() { rep.End = monotonic() }()
+	for next := 0; next < s.Count; {
 		n, err := read(b)
 		if err != nil {
-			rep.End = monotonic()
+			if skip != nil && skip(err) {
+				continue
+			}
 			return stopped(ctx, err)
 		}
 		now := monotonic()
 		if n != s.Bytes {
-			return fmt.Errorf("message %d has %d bytes of %d", len(rep.Delays), n, s.Bytes)
+			return fmt.Errorf("message %d has %d bytes of %d", next, n, s.Bytes)
 		}
-		if got, want := binary.LittleEndian.Uint64(b), uint64(len(rep.Delays)); got != want {
-			return fmt.Errorf("message %d came where %d belongs", got, want)
+		index := binary.LittleEndian.Uint64(b)
+		if index < uint64(next) || index >= uint64(s.Count) {
+			return fmt.Errorf("message %d came where %d belongs", index, next)
 		}
+		next = int(index) + 1
 		sum.Write(b)
 		rep.Bytes += int64(n)
 		rep.Delays = append(rep.Delays, now-int64(binary.LittleEndian.Uint64(b[8:])))
 		c.bytes.Store(rep.Bytes)
 	}
-	rep.End = monotonic()
-	rep.Complete = true
+	rep.Complete = len(rep.Delays) == s.Count
 	rep.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	return nil
 }

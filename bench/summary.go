@@ -102,6 +102,8 @@ func (row *Row) note(run *Run, rep *Report, index int) {
 	switch {
 	case rep.Error != "":
 		problem = rep.Error
+	case rep.Bytes < run.bytes() && !run.WasCut:
+		problem = fmt.Sprintf("%s are missing", size(run.bytes()-rep.Bytes))
 	case rep.Complete && (rep.SHA256 != run.Want || rep.Bytes != run.bytes()):
 		problem = fmt.Sprintf("WRONG BYTES: %d of them, SHA-256 %.16s…, not %.16s…", rep.Bytes, rep.SHA256, run.Want)
 	}
@@ -176,8 +178,14 @@ func (row *Row) addRepair(run *Run) {
 	}
 }
 
-// remark says what a reader should know beside the numbers.
-func (row *Row) remark() string { return strings.Join(row.Problems, "; ") }
+// remark says what a reader should know beside the numbers, in a line.
+func (row *Row) remark() string {
+	const most = 2
+	if len(row.Problems) <= most {
+		return strings.Join(row.Problems, "; ")
+	}
+	return fmt.Sprintf("%s; and %d more", strings.Join(row.Problems[:most], "; "), len(row.Problems)-most)
+}
 
 // medians keeps for each cell and scheme the row whose goodput is the median of the rounds; the order is that of the first
 // round.

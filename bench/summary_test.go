@@ -67,7 +67,7 @@ func TestSummariseTellsWrongBytes(t *testing.T) {
 	run.Receivers[2].SHA256 = "abd"
 	run.Receivers[4].Bytes--
 	row := summarise(run)
-	if row.Complete || !strings.Contains(row.remark(), "receiver 3: WRONG BYTES") || !strings.Contains(row.remark(), "receiver 5: WRONG") {
+	if row.Complete || !strings.Contains(row.remark(), "receiver 3: WRONG BYTES") || !strings.Contains(row.remark(), "receiver 5: 1 B are missing") {
 		t.Errorf("complete %v, remark %q", row.Complete, row.remark())
 	}
 }
