@@ -212,9 +212,11 @@ func TestReceiveMemoryForRefusedSize(t *testing.T) {
 	wantInsert(t, w, 0, 1, 1408, InOrder)
 	w.Release(0)
 	wantInsert(t, w, 101, 102, 8900, Full)
-	wantInsert(t, w, 21, 22, 1408, Full)
-	wantInsert(t, w, 8, 9, 1408, Ahead)
-	wantInsert(t, w, 1, 8, 8900, Filled)
+	wantInsert(t, w, 1, 2, 1408, InOrder)
+	w.Release(1)
+	wantInsert(t, w, 22, 23, 1408, Full)
+	wantInsert(t, w, 9, 10, 1408, Ahead)
+	wantInsert(t, w, 2, 9, 8900, Filled)
 }
 
 // A chunk that became empty is not used for small packets when large ones are missing.

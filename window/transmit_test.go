@@ -132,8 +132,8 @@ func TestTransmitReclaim(t *testing.T) {
 	for _, c := range []struct {
 		what    string
 		resent  []resent
-		now     int // ms
-		pending int // number, -1: none
+		now     int   // ms
+		pending int64 // number, -1: none
 		most    int
 		want    int
 		next    mono.Time // when the next is due
