@@ -188,36 +188,38 @@ func (m *rxModel) draw(t *rapid.T, label string) seq.Num {
 	return m.next.Add(rapid.IntRange(-3, m.maxSlots+3).Draw(t, label))
 }
 
-func (m *rxModel) actions(sizes *rapid.Generator[int]) map[string]func(*rapid.T) {
-	insert := func(t *rapid.T, n seq.Num) {
-		p := Packet{Payload: pattern(int(n), sizes.Draw(t, "bytes")), Fragment: Fragment{First: n, Length: rapid.Uint32().Draw(t, "length")}}
-		below := m.of(n) == Missing && n.Less(m.top)
-		spare := m.w.buffers.spare()
-		got, gotGap := m.w.Insert(n, p.Payload, p.Fragment)
-		full := got == Full
-		if m.buffers > 0 {
-			full = len(p.Payload) > 0 && !m.memoryFor(n)
-		} else if full && below {
-			t.Fatalf("no memory for %d, missing below %d", n, m.top)
-		} else if m.of(n) == Unknown && full && n.Less(m.w.Limit()) && spare > m.count(Missing, n)+n.Sub(m.end) {
-			t.Fatalf("no memory for %d with %d buffers spare", n, spare)
-		}
-		want, wantGap := m.insert(n, p, full)
-		if got != want || gotGap.Len() != wantGap.Len() || got == Ahead && gotGap != wantGap {
-			t.Fatalf("insert %d: %v %v, want %v %v", n, got, gotGap, want, wantGap)
-		}
+// insertBoth inserts n into window and model, and fails unless they say the same of it.
+func (m *rxModel) insertBoth(t *rapid.T, n seq.Num, sizes *rapid.Generator[int]) {
+	p := Packet{Payload: pattern(int(n), sizes.Draw(t, "bytes")), Fragment: Fragment{First: n, Length: rapid.Uint32().Draw(t, "length")}}
+	below := m.of(n) == Missing && n.Less(m.top)
+	spare := m.w.buffers.spare()
+	got, gotGap := m.w.Insert(n, p.Payload, p.Fragment)
+	full := got == Full
+	if m.buffers > 0 {
+		full = len(p.Payload) > 0 && !m.memoryFor(n)
+	} else if full && below {
+		t.Fatalf("no memory for %d, missing below %d", n, m.top)
+	} else if m.of(n) == Unknown && full && n.Less(m.w.Limit()) && spare > m.count(Missing, n)+n.Sub(m.end) {
+		t.Fatalf("no memory for %d with %d buffers spare", n, spare)
 	}
+	want, wantGap := m.insert(n, p, full)
+	if got != want || gotGap.Len() != wantGap.Len() || got == Ahead && gotGap != wantGap {
+		t.Fatalf("insert %d: %v %v, want %v %v", n, got, gotGap, want, wantGap)
+	}
+}
+
+func (m *rxModel) actions(sizes *rapid.Generator[int]) map[string]func(*rapid.T) {
 	return map[string]func(*rapid.T){
 		"":       m.compare,
-		"insert": func(t *rapid.T) { insert(t, m.draw(t, "n")) },
+		"insert": func(t *rapid.T) { m.insertBoth(t, m.draw(t, "n"), sizes) },
 		"in order": func(t *rapid.T) {
 			for range rapid.IntRange(1, 40).Draw(t, "packets") {
-				insert(t, m.end)
+				m.insertBoth(t, m.end, sizes)
 			}
 		},
 		"repair": func(t *rapid.T) {
 			for range rapid.IntRange(1, 10).Draw(t, "packets") {
-				insert(t, m.run())
+				m.insertBoth(t, m.run(), sizes)
 			}
 		},
 		"extend": func(t *rapid.T) {

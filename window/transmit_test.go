@@ -346,30 +346,33 @@ func TestTransmitModel(t *testing.T) {
 					w.Resent(now, n)
 				}
 			},
-			"reclaim": func(t *rapid.T) {
-				age := time.Duration(rapid.IntRange(0, 10).Draw(t, "age"))
-				grace := time.Duration(rapid.IntRange(0, 10).Draw(t, "grace"))
-				pending, has := drawNumber(t), rapid.Bool().Draw(t, "hasPending")
-				due := w.ReclaimAt(age, grace, pending, has)
-				if may := m.mayLeave(now, age, grace, pending, has); may != !now.Before(due) {
-					t.Fatalf("at %v: reclaim due at %v, may leave %v", now, due, may)
-				}
-				if due != mono.Never && due > now && (m.mayLeave(due-1, age, grace, pending, has) || !m.mayLeave(due, age, grace, pending, has)) {
-					t.Fatalf("at %v: %v is not the first instant for reclaim", now, due)
-				}
-				most, want := rapid.IntRange(0, 5).Draw(t, "most"), 0
-				for want < most && m.mayLeave(now, age, grace, pending, has) {
-					delete(m.packets, m.trail)
-					m.trail++
-					want++
-				}
-				if got := w.Reclaim(now, age, grace, pending, has, most); got != want {
-					t.Fatalf("%d reclaimed, want %d", got, want)
-				}
-			},
+			"reclaim": func(t *rapid.T) { m.reclaim(t, w, now, drawNumber(t)) },
 			"wait": func(t *rapid.T) { now += mono.Time(rapid.IntRange(0, 10).Draw(t, "wait")) },
 		})
 	})
+}
+
+// reclaim reclaims in window and model, and fails unless they agree on how much may leave and when.
+func (m *txModel) reclaim(t *rapid.T, w *Transmit, now mono.Time, pending seq.Num) {
+	age := time.Duration(rapid.IntRange(0, 10).Draw(t, "age"))
+	grace := time.Duration(rapid.IntRange(0, 10).Draw(t, "grace"))
+	has := rapid.Bool().Draw(t, "hasPending")
+	due := w.ReclaimAt(age, grace, pending, has)
+	if may := m.mayLeave(now, age, grace, pending, has); may != !now.Before(due) {
+		t.Fatalf("at %v: reclaim due at %v, may leave %v", now, due, may)
+	}
+	if due != mono.Never && due > now && (m.mayLeave(due-1, age, grace, pending, has) || !m.mayLeave(due, age, grace, pending, has)) {
+		t.Fatalf("at %v: %v is not the first instant for reclaim", now, due)
+	}
+	most, want := rapid.IntRange(0, 5).Draw(t, "most"), 0
+	for want < most && m.mayLeave(now, age, grace, pending, has) {
+		delete(m.packets, m.trail)
+		m.trail++
+		want++
+	}
+	if got := w.Reclaim(now, age, grace, pending, has, most); got != want {
+		t.Fatalf("%d reclaimed, want %d", got, want)
+	}
 }
 
 func (m *txModel) compare(t *rapid.T, w *Transmit) {
