@@ -347,7 +347,7 @@ func TestTransmitModel(t *testing.T) {
 				}
 			},
 			"reclaim": func(t *rapid.T) { m.reclaim(t, w, now, drawNumber(t)) },
-			"wait": func(t *rapid.T) { now += mono.Time(rapid.IntRange(0, 10).Draw(t, "wait")) },
+			"wait":    func(t *rapid.T) { now += mono.Time(rapid.IntRange(0, 10).Draw(t, "wait")) },
 		})
 	})
 }
