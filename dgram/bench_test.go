@@ -62,9 +62,11 @@ func BenchmarkReadBatch(b *testing.B) {
 		{"single/plain", 1, 1, true},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
-			defer func() { withheld.batch = false }()
 			p := loopback4(b)
-			r, s := p.receiver(b, p.options()), p.source(b, p.options())
+			withheld.batch = bb.plain
+			r := p.receiver(b, p.options())
+			withheld.batch = false
+			s := p.source(b, p.options())
 			const size, fill = 1400, 16 * 46
 			run := make([]byte, bb.count*size)
 			d := buffersFor(bb.buffers)
@@ -73,13 +75,11 @@ func BenchmarkReadBatch(b *testing.B) {
 			calls := 0
 			for b.Loop() {
 				b.StopTimer()
-				withheld.batch = false
 				for range fill / bb.count {
 					if err := s.WriteRun(run, size, toGroup, 0); err != nil {
 						b.Fatal(err)
 					}
 				}
-				withheld.batch = bb.plain // the reads only
 				b.StartTimer()
 				for got := 0; got < fill*size; calls++ {
 					n, err := r.ReadBatch(d)

@@ -72,16 +72,11 @@ func addPair(t testing.TB, h *netlink.Handle, a, b string, addrs ...string) {
 			t.Fatal(err)
 		}
 	}
-	var l netlink.Link
-	for range 500 { // a link that is not quite up drops without a word
-		var err error
-		if l, err = h.LinkByName(a); err != nil {
-			t.Fatal(err)
-		}
-		if l.Attrs().OperState == netlink.OperUp {
-			break
-		}
-		time.Sleep(2 * time.Millisecond)
+	awaitRoute(t, h, a)
+	awaitRoute(t, h, b)
+	l, err := h.LinkByName(a)
+	if err != nil {
+		t.Fatal(err)
 	}
 	for _, s := range addrs {
 		addr, err := netlink.ParseAddr(s)
@@ -114,4 +109,28 @@ func dropCapabilities(t *testing.T) {
 	if err := unix.Capset(&hdr, &none[0]); err != nil {
 		t.Error(err)
 	}
+}
+
+// awaitRoute waits for an interface's own route for IPv6 multicast, which the kernel makes a moment after the link is up.
+// Until then it drops without a word.
+func awaitRoute(t testing.TB, h *netlink.Handle, name string) {
+	t.Helper()
+	l, err := h.LinkByName(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 1000 {
+		routes, err := h.RouteListFiltered(netlink.FAMILY_V6, &netlink.Route{LinkIndex: l.Attrs().Index, Table: unix.RT_TABLE_LOCAL},
+			netlink.RT_FILTER_OIF|netlink.RT_FILTER_TABLE)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range routes {
+			if r.Dst != nil && r.Dst.IP.IsMulticast() {
+				return
+			}
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+	t.Fatalf("%s has no multicast route", name)
 }

@@ -156,9 +156,11 @@ func TestLinkLocalOnly(t *testing.T) {
 			}
 		}
 		wantRun(t, s, 46, 1400, 1400, toGroup, in)
+		s.Close()
 		withheld.gso = true
-		wantRun(t, s, 3, 1400, 1400, toGroup, in)
+		s = p.source(t, o)
 		withheld.gso = false
+		wantRun(t, s, 3, 1400, 1400, toGroup, in)
 		r.Close()
 		s.Close()
 	}

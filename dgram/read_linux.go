@@ -62,7 +62,7 @@ func (r *reader) receive(fd uintptr) bool {
 
 // readSome receives into d what is there, waiting for the first. It may return 0 and no error when all was dropped.
 func (s *socket) readSome(d []Datagrams) (int, error) {
-	if withheld.batch {
+	if s.plain {
 		return s.readPlain(d)
 	}
 	r := &s.read

@@ -20,7 +20,7 @@ import (
 // protocolPGM is the IP protocol number of PGM without UDP.
 const protocolPGM = 113
 
-// withheld keeps a socket from using what its system offers; tests set it to reach the fallbacks.
+// withheld keeps sockets that are opened from using what their system offers; tests set it to reach the fallbacks.
 var withheld struct{ gso, gro, batch bool }
 
 // spec says what socket to make.
@@ -42,6 +42,8 @@ type socket struct {
 	p4   *ipv4.PacketConn // IPv4 only
 	p6   *ipv6.PacketConn // IPv6 only
 	log  *slog.Logger     // may be nil
+
+	plain bool // one datagram a call, as on systems that offer nothing better
 
 	multicast bool         // what comes in came to a group
 	sources   []netip.Addr // if any: from whom alone datagrams are taken, without zones
@@ -69,7 +71,7 @@ func newSocket(sp spec, o *Options) (*socket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{spec: sp, conn: c, log: o.Logger, multicast: sp.reuse}
+	s := &socket{spec: sp, conn: c, log: o.Logger, plain: withheld.batch, multicast: sp.reuse}
 	s.write.hops = -1
 	var sc syscall.Conn
 	switch c := c.(type) {

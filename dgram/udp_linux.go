@@ -212,7 +212,7 @@ func (w *writer) send(fd uintptr) bool {
 
 // writeSome sends a run: whole where the socket takes that, else by sendmmsg.
 func (s *socket) writeSome(b []byte, segment int, to netip.AddrPort, hopLimit int) error {
-	if withheld.batch {
+	if s.plain {
 		return s.writePlain(b, segment, to, hopLimit)
 	}
 	w := &s.write
