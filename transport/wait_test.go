@@ -116,11 +116,10 @@ func TestCloseWakesWaiters(t *testing.T) {
 		s, l, r := w.stuck()
 		results := map[string]chan error{}
 		for name, call := range waiting(s, l, r) {
+			c := make(chan error, 2)
+			results[name] = c
 			for range 2 { // one has the turn, one waits for it
-				if results[name] == nil {
-					results[name] = make(chan error, 2)
-				}
-				go func() { results[name] <- call() }()
+				go func() { c <- call() }()
 			}
 		}
 		time.Sleep(time.Minute)

@@ -1,0 +1,114 @@
+package transport
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rmcast/rmcast/flow"
+	"github.com/rmcast/rmcast/netem"
+)
+
+// lab is a network of namespaces, and a session over it.
+type lab struct {
+	t       *testing.T
+	lab     *netem.Lab
+	network string
+	group   string
+	cfg     Config
+	sent    []byte
+}
+
+func newLab(t *testing.T, cfg netem.LabConfig) *lab {
+	t.Helper()
+	netem.NeedLab(t)
+	n, err := netem.NewLab(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	return &lab{
+		t: t, lab: n, network: "udp6", group: "[ff15::8000:1%eth0]:7500", sent: random(1, 2<<20),
+		cfg: Config{Rate: 100 * flow.Mbps, Logger: slog.New(slog.DiscardHandler)},
+	}
+}
+
+// run sends l.sent to all receivers and checks that each got it. It returns the source, closed.
+func (l *lab) run() *Source {
+	l.t.Helper()
+	var wg sync.WaitGroup
+	for i := range l.lab.Receivers() {
+		var li *Listener
+		err := l.lab.Do(netem.Node(i), func() (err error) {
+			li, err = Listen(l.network, l.group, &l.cfg)
+			return err
+		})
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		wg.Go(func() { l.receive(i, li) })
+	}
+	var s *Source
+	err := l.lab.Do(netem.Sender, func() (err error) {
+		s, err = Dial(l.network, l.group, &l.cfg)
+		return err
+	})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if _, err := io.Copy(s, bytes.NewReader(l.sent)); err != nil {
+		l.t.Error(err)
+	}
+	if err := s.Close(); err != nil {
+		l.t.Error(err)
+	}
+	wg.Wait()
+	return s
+}
+
+func (l *lab) receive(i int, li *Listener) {
+	t := l.t
+	defer li.Close()
+	if err := li.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Error(err)
+	}
+	r, err := li.AcceptReceiver()
+	if err != nil {
+		t.Errorf("receiver %d: %v", i, err)
+		return
+	}
+	defer r.Close()
+	var got bytes.Buffer
+	if _, err := io.Copy(&got, r); err != nil {
+		t.Errorf("receiver %d: %v", i, err)
+	}
+	same(t, got.Bytes(), l.sent)
+	st := r.Stats()
+	t.Logf("receiver %d: %d packets, %d missing, %d NAKs, %d suppressed, RTT %v; %+v", i, st.Packets, st.Missing, st.NAKs, st.Suppressed, st.RTT, st.Refused)
+}
+
+func TestLab(t *testing.T) {
+	for _, c := range []struct {
+		name, network, group string
+		cfg                  netem.LabConfig
+	}{
+		{"IPv6", "udp6", "[ff15::8000:1%eth0]:7500", netem.LabConfig{}},
+		{"IPv4", "udp4", "239.192.77.9:7500", netem.LabConfig{}},
+		{"link-local", "udp6", "[ff12::8000:1%eth0]:7500", netem.LabConfig{LinkLocalOnly: true}},
+		{"raw IP", "ip6:pgm", "ff15::8000:1%eth0", netem.LabConfig{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.cfg.Receivers, c.cfg.Loss, c.cfg.SenderLoss, c.cfg.Wire = 2, 0.1, 0.01, true
+			l := newLab(t, c.cfg)
+			l.network, l.group = c.network, c.group
+			l.cfg.Interface = netem.LabInterface
+			s := l.run()
+			if st := s.Stats(); st.Repairs == 0 {
+				t.Error("nothing was repaired on a link with losses")
+			}
+		})
+	}
+}
