@@ -49,17 +49,20 @@ func BenchmarkReadBatch(b *testing.B) {
 	for _, bb := range []struct {
 		name           string
 		count, buffers int
+		fill           int // datagrams queued before each drain
 		plain          bool
 	}{
-		{"runs/buffers=1", 46, 1, false},
-		{"runs/buffers=4", 46, 4, false},
-		{"runs/buffers=16", 46, 16, false},
-		{"runs/plain", 46, 1, true},
-		{"single/buffers=1", 1, 1, false},
-		{"single/buffers=4", 1, 4, false},
-		{"single/buffers=16", 1, 16, false},
-		{"single/buffers=64", 1, 64, false},
-		{"single/plain", 1, 1, true},
+		{"runs/buffers=1", 46, 1, 16 * 46, false},
+		{"runs/buffers=4", 46, 4, 16 * 46, false},
+		{"runs/buffers=16", 46, 16, 16 * 46, false},
+		{"runs/plain", 46, 1, 16 * 46, true},
+		{"onerun/buffers=1", 46, 1, 46, false},
+		{"onerun/buffers=16", 46, 16, 46, false},
+		{"single/buffers=1", 1, 1, 16 * 46, false},
+		{"single/buffers=4", 1, 4, 16 * 46, false},
+		{"single/buffers=16", 1, 16, 16 * 46, false},
+		{"single/buffers=64", 1, 64, 16 * 46, false},
+		{"single/plain", 1, 1, 16 * 46, true},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
 			p := loopback4(b)
@@ -67,10 +70,11 @@ func BenchmarkReadBatch(b *testing.B) {
 			r := p.receiver(b, p.options())
 			withheld.batch = false
 			s := p.source(b, p.options())
-			const size, fill = 1400, 16 * 46
+			const size = 1400
+			fill := bb.fill
 			run := make([]byte, bb.count*size)
 			d := buffersFor(bb.buffers)
-			b.SetBytes(fill * size)
+			b.SetBytes(int64(fill * size))
 			b.ReportAllocs()
 			calls := 0
 			for b.Loop() {

@@ -430,3 +430,54 @@ func TestOwnAddresses(t *testing.T) {
 	_, err = Kernel.OpenSource(context.Background(), "udp", netip.MustParseAddrPort("239.192.0.9:7500"), Options{Interface: "a1"})
 	wantFail(t, err, "a1 has no IPv4 address")
 }
+
+// The device or the socket does not do segmentation after all: everything arrives, and the next runs do without.
+func TestOffloadRefused(t *testing.T) {
+	p := loopback4(t)
+	in := listenTo(t, p.receiver(t, p.options()), 4)
+	s := p.source(t, p.options())
+	if !s.Info().GSO {
+		t.Skip("no GSO in this kernel")
+	}
+	err := s.(*sourceConn).shared.sys.Control(func(fd uintptr) {
+		if err := unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_NO_CHECK, 1); err != nil { // which rules segmentation out
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		wantRun(t, s, 46, 1400, 30, toGroup, in)
+		if s.Info().GSO {
+			t.Error("the offload is still in use")
+		}
+	}
+	if st := s.Stats(); st != (Stats{}) {
+		t.Errorf("%+v", st)
+	}
+}
+
+// Datagrams longer than the MTU are refused one by one, those of the same run that fit are sent, and the offload stays.
+func TestBeyondMTU(t *testing.T) {
+	h := enterNamespace(t)
+	addPair(t, h, "a0", "a1", "fd77::1/64", "192.0.2.1/24")
+	for _, group := range []string{"[ff15::1]:7500", "239.192.0.9:7500"} {
+		p := place{network: "udp", group: netip.MustParseAddrPort(group)}
+		in := listenTo(t, p.receiver(t, Options{Interface: "a0"}), 4)
+		s := p.source(t, Options{Interface: "a0"})
+		if err := s.WriteRun(make([]byte, 3*2000+100), 2000, toGroup, 0); err != nil {
+			t.Fatal(err)
+		}
+		if got := next(t, in); len(got.data) != 100 {
+			t.Errorf("%s: heard %d bytes, want the 100 of the last one", group, len(got.data))
+		}
+		if st := s.Stats(); st.Refused != (WriteErrors{TooBig: 3}) {
+			t.Errorf("%s: %+v, want 3 too big", group, st.Refused)
+		}
+		wantRun(t, s, 46, 1400, 1400, toGroup, in)
+		if !s.Info().GSO {
+			t.Errorf("%s: the offload is gone", group)
+		}
+	}
+}

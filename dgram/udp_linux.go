@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -52,7 +53,7 @@ func (s *socket) tune() error {
 			return
 		}
 		if _, err := unix.GetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT); err == nil && !withheld.gso {
-			s.write.gso = true
+			s.write.gso.Store(true)
 		}
 		if !s.deaf && !withheld.gro {
 			s.read.gro = set(unix.IPPROTO_UDP, unix.UDP_GRO, 1) == nil
@@ -96,7 +97,7 @@ func (s *socket) kernelDrops() uint64 {
 	return s.read.drops.Load()
 }
 
-func (s *socket) gso() bool { return s.write.gso }
+func (s *socket) gso() bool { return s.write.gso.Load() }
 func (s *socket) gro() bool { return s.read.gro }
 
 // probeRoute fails if nothing can be sent to an IPv6 group from the interface: lo has no such route of its own.
@@ -156,7 +157,7 @@ func (s *socket) scope(a netip.Addr) uint32 {
 
 // writer sends with one sendmsg, or many datagrams with one sendmmsg.
 type writer struct {
-	gso   bool
+	gso   atomic.Bool // the socket takes runs
 	hdr   unix.Msghdr
 	iov   unix.Iovec
 	name  unix.RawSockaddrInet6
@@ -220,7 +221,7 @@ func (s *socket) writeSome(b []byte, segment int, to netip.AddrPort, hopLimit in
 	for len(b) > 0 {
 		n := min(segment, len(b))
 		if len(b) > n {
-			if !w.gso {
+			if !w.gso.Load() {
 				return s.writeBatch(b, segment, to, hopLimit)
 			}
 			n = min(len(b), max(1, min(maxRunSegments, maxRunBytes/segment))*segment)
@@ -277,7 +278,7 @@ func (s *socket) writeWhole(b []byte, segment int, to netip.AddrPort, hopLimit i
 		}
 		if s.refusals() == before {
 			// The datagrams were good, so it is the offload that is not to be had (EIO: no checksums in the device).
-			w.gso = false
+			w.gso.Store(false)
 			if s.log != nil {
 				s.log.Info("dgram: segmentation offload refused, sending datagrams one by one", "interface", s.ifi.Name, "error", err)
 			}
