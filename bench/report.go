@@ -39,12 +39,13 @@ type page struct {
 	Width, Height, Left, Right, Bottom int
 	Charts                             []*chart
 	Sections                           []pageSection
-	Heads                              []pageHead
+	Heads                              []pageField
 	Legend                             string
 	DelayRows                          [][]string
 }
 
-type pageHead struct {
+// pageField is a cell of a table.
+type pageField struct {
 	Text string
 	Left bool
 }
@@ -56,7 +57,7 @@ type pageSection struct {
 
 type pageRow struct {
 	Scheme Scheme
-	Fields []string
+	Fields []pageField
 	Remark string
 }
 
@@ -65,7 +66,7 @@ func (r *Results) writeHTML(w io.Writer) error {
 	p := page{Results: r, Width: chartWidth, Height: chartHeight, Left: plotLeft, Right: plotRight, Bottom: plotBottom,
 		Charts: r.charts(), Legend: legend}
 	for _, c := range columns {
-		p.Heads = append(p.Heads, pageHead{c.head[0] + " " + c.head[1], c.left})
+		p.Heads = append(p.Heads, pageField{c.head[0] + " " + c.head[1], c.left})
 	}
 	for i := range r.Rows {
 		row := &r.Rows[i]
@@ -75,7 +76,7 @@ func (r *Results) writeHTML(w io.Writer) error {
 		}
 		pr := pageRow{Scheme: row.Scheme, Remark: row.remark()}
 		for _, c := range columns {
-			pr.Fields = append(pr.Fields, c.text(row))
+			pr.Fields = append(pr.Fields, pageField{c.text(row), c.left})
 		}
 		last := &p.Sections[len(p.Sections)-1]
 		last.Rows = append(last.Rows, pr)
@@ -99,20 +100,24 @@ func (r *Results) charts() []*chart {
 	goodput := func(row *Row) float64 { return row.Goodput / 1e6 }
 	byGroup := func(row *Row) string { return fmt.Sprintf("R = %d", row.Cell.Receivers) }
 	byLoss := func(row *Row) string { return percent(row.Cell.Loss) + " loss" }
-	shaped := pick(r.Rows, func(row *Row) bool { return row.Cell.Shaped() })
+	whole := pick(r.Rows, func(row *Row) bool { return row.Cell.Shaped() && row.Cell.Offload })
+	single := pick(r.Rows, func(row *Row) bool { return row.Cell.Shaped() && !row.Cell.Offload })
+	if len(whole) == 0 {
+		whole = pick(single, func(row *Row) bool { return row.Cell.Loss == 0 })
+	}
 	largest := 0
-	for i := range shaped {
-		largest = max(largest, shaped[i].Cell.Receivers)
+	for i := range single {
+		largest = max(largest, single[i].Cell.Receivers)
 	}
-	for _, loss := range []float64{0, 0.1} {
-		rows := pick(shaped, func(row *Row) bool { return row.Cell.Loss == loss })
-		c := &chart{Title: fmt.Sprintf("Goodput at the slowest receiver, %s loss", percent(loss)), Unit: "Mbit/s"}
-		if len(rows) > 0 {
-			c.line, c.lineText = float64(rows[0].Cell.Link)/1e6, "link"
+	lossy := pick(single, func(row *Row) bool { return row.Cell.Loss == 0.1 })
+	for _, rows := range [][]Row{whole, lossy} {
+		if len(rows) == 0 {
+			continue
 		}
-		add(c, rows, byGroup, goodput, nil)
+		add(&chart{Title: fmt.Sprintf("Goodput at the slowest receiver, %s loss", percent(rows[0].Cell.Loss)), Unit: "Mbit/s",
+			line: float64(rows[0].Cell.Link) / 1e6, lineText: "link"}, rows, byGroup, goodput, nil)
 	}
-	rows := pick(shaped, func(row *Row) bool { return row.Cell.Receivers == largest })
+	rows := pick(single, func(row *Row) bool { return row.Cell.Receivers == largest })
 	add(&chart{Title: fmt.Sprintf("Goodput at the slowest of %d receivers", largest), Unit: "Mbit/s"}, rows, byLoss, goodput, nil)
 	sent := func(row *Row) float64 { return row.Sent }
 	least := func(row *Row) float64 { return row.Minimum }
@@ -121,14 +126,15 @@ func (r *Results) charts() []*chart {
 	rows = pick(rows, func(row *Row) bool { return row.Scheme == Rmcast })
 	add(&chart{Title: fmt.Sprintf("The same for rmcast alone, %d receivers", largest), Unit: "bytes",
 		Note: "Black lines: the least that repeating lost packets allows."}, rows, byLoss, sent, least)
-	rows = pick(shaped, func(row *Row) bool { return row.Cell.Loss == 0 })
-	add(&chart{Title: "CPU of the whole machine, no loss", Unit: "s/GB of use"}, rows, byGroup,
+	add(&chart{Title: "CPU of the whole machine, no loss", Unit: "s/GB of use"}, whole, byGroup,
 		func(row *Row) float64 { return row.MachineCPU }, nil)
-	add(&chart{Title: "CPU of the sender, no loss", Unit: "s/GB of use"}, rows, byGroup,
+	add(&chart{Title: "CPU of the sender, no loss", Unit: "s/GB of use"}, whole, byGroup,
 		func(row *Row) float64 { return row.SenderCPU.Total() }, nil)
+	add(&chart{Title: "CPU of a receiver, no loss", Unit: "s/GB of use"}, whole, byGroup,
+		func(row *Row) float64 { return row.ReceiverCPU.Total() }, nil)
 	rows = pick(r.Rows, func(row *Row) bool { return !row.Cell.Shaped() && row.Cell.Offload })
 	add(&chart{Title: "Goodput, nothing shaped, no loss", Unit: "Mbit/s"}, rows, func(row *Row) string {
-		return fmt.Sprintf("R = %d, %v", row.Cell.Receivers, rateText(row))
+		return fmt.Sprintf("R = %d, %v", row.Cell.Receivers, row.Cell.Rate)
 	}, goodput, nil)
 	for _, q := range []struct {
 		name  string
@@ -141,11 +147,6 @@ func (r *Results) charts() []*chart {
 		add(&chart{Title: "Delay of messages, " + q.name, Unit: "ms", Log: true}, rows, byLoss, q.value, nil)
 	}
 	return out
-}
-
-// rateText is what the source was told to send, in few letters.
-func rateText(row *Row) string {
-	return row.Cell.Rate.String()
 }
 
 func pick(rows []Row, want func(*Row) bool) []Row {
