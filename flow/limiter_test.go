@@ -67,7 +67,11 @@ func TestLimiterAchievesRate(t *testing.T) {
 		"up to 3 ms":     func() time.Duration { return time.Duration(rng.Int64N(3e6)) },
 		"mostly in time": func() time.Duration { return time.Duration(rng.ExpFloat64() * 1e5) },
 	}
-	for _, r := range []Rate{Mbps, 10 * Mbps, 100 * Mbps, Gbps, 10 * Gbps} {
+	rates := []Rate{Mbps, 10 * Mbps, 100 * Mbps, Gbps, 10 * Gbps}
+	if testing.Short() {
+		rates = rates[:3]
+	}
+	for _, r := range rates {
 		for name, late := range drivers {
 			t.Run(fmt.Sprintf("%v %s", r, name), func(t *testing.T) {
 				d := newDriver(LimiterConfig{Rate: r})
@@ -99,7 +103,11 @@ func TestLimiterLateBeyondDepth(t *testing.T) {
 // While both wait, repairs get their share and new data the rest; alone, each gets everything.
 func TestLimiterShares(t *testing.T) {
 	no := func() bool { return false }
-	for _, r := range []Rate{Mbps, 100 * Mbps, 5 * Gbps} {
+	rates := []Rate{Mbps, 100 * Mbps, 5 * Gbps}
+	if testing.Short() {
+		rates = rates[:2]
+	}
+	for _, r := range rates {
 		for _, share := range []float64{0, 0.25, 0.5, 0.9} {
 			d := newDriver(LimiterConfig{Rate: r, RepairShare: share})
 			d.late = func() time.Duration { return time.Millisecond }
