@@ -86,7 +86,8 @@ const (
 	idleGrace      = 10 * time.Second       // past WindowAge, while it is still asked for and nobody needs the slot
 	lingerMost     = 5                      // Lingers a session that is still being asked goes on for
 	repairGrace    = time.Second            // past WindowHold, while a writer waits for the slot
-	holdMin        = 20 * time.Millisecond  // least adaptive WindowHold
+	holdMin        = 20 * time.Millisecond  // least adaptive WindowHold,
+	holdUnlimited  = 250 * time.Millisecond // and without a rate
 	spmrDelay      = 25 * time.Millisecond  // SPMR after a random wait up to this (pgm-facts: ZeroMQ's figure)
 	spmrRepeat     = time.Second            // and again after this
 	probeInterval  = 2 * time.Second        // an SPM asks for a round trip sample when none came for this long

@@ -26,6 +26,7 @@ type Source struct {
 	repairs *nack.Repairs
 	limiter *flow.Limiter
 	grtt    flow.GRTT
+	lag     flow.GRTT // the longest that a NAK came after its packet's sending: round trip, back-off, and what a busy receiver adds
 
 	packetBytes int       // a full stream packet with IP and UDP headers
 	clock       mono.Time // the latest instant a caller named
@@ -79,6 +80,7 @@ func NewSource(now mono.Time, cfg SourceConfig, rng *rand.Rand) *Source {
 		asked:       make([]seq.Num, 0, wire.MaxNAKs),
 	}
 	s.grtt.Init(cfg.InitialGRTT)
+	s.lag.Init(cfg.InitialGRTT)
 	s.repairs = nack.NewRepairs(nack.RepairsConfig{
 		HoldOff:    s.holdOff(now),
 		NCFSpacing: s.holdOff(now),
@@ -106,14 +108,20 @@ func (s *Source) holdOff(now mono.Time) time.Duration {
 	return max(s.grtt.Value(now), time.Millisecond)
 }
 
-// hold is WindowHold: how long a packet that was sent stays repairable while a writer waits for its slot.
+// hold is WindowHold: how long a packet that was sent stays repairable while a writer waits for its slot. A repair cycle is the
+// back-off's longest wait (4 GRTT) and the ways there and back; how late NAKs really come is seen too. Without a rate
+// nothing but this holds a source back that is faster than its receivers.
 func (s *Source) hold(now mono.Time) time.Duration {
 	if s.cfg.WindowHold > 0 {
 		return s.cfg.WindowHold
 	}
-	// A repair cycle: the backoff's longest wait (4 GRTT), the NAK's way here and the repair's way back.
-	cycle := 5*s.grtt.Value(now) + time.Millisecond
-	return min(max(4*cycle, holdMin), s.cfg.WindowAge)
+	least := holdMin
+	if s.cfg.Rate == flow.Unlimited {
+		least = holdUnlimited
+	}
+	cycles := 4 * (5*s.grtt.Value(now) + time.Millisecond)
+	late := min(5*s.lag.Value(now)/2, maxInterval)
+	return min(max(cycles, late, least), s.cfg.WindowAge)
 }
 
 // tune passes what was learnt about the group on to those who need it.

@@ -60,6 +60,7 @@ func (s *Source) handleNAK(now mono.Time, m Meta, p *wire.Packet) {
 		s.stats.NAKNumbers++
 		if n.Less(trail) {
 			s.stats.NAKsTooLate++
+			s.lag.Sample(now, 2*s.lag.Value(now))
 			late = seq.Range{From: n, To: trail}
 			continue
 		}
@@ -87,6 +88,8 @@ func (s *Source) queue(now mono.Time, m Meta, n seq.Num) {
 	case nack.Refused:
 		s.stats.Refused.Unsupported++
 		return
+	case nack.Queued:
+		s.lag.Sample(now, now.Sub(s.window.LastSent(n)))
 	}
 	s.end.lastNAK = now
 }

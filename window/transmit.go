@@ -152,6 +152,15 @@ func (t *Transmit) Resent(now mono.Time, n seq.Num) {
 	t.walk()
 }
 
+// LastSent returns when packet n went out the last time. It panics unless n is in [Trail, Next).
+func (t *Transmit) LastSent(n seq.Num) mono.Time {
+	if n.Less(t.trail) || t.next.LessEq(n) {
+		bug("when was %d sent? sent are %v", n, seq.Range{From: t.trail, To: t.next})
+	}
+	s, _ := t.at(n)
+	return s.last
+}
+
 // Reclaim moves Trail over at most most packets that were first sent age or longer ago, and returns over how many. A packet
 // that was last sent (Resent) less than age ago stays, and so do pending and what comes after it if hasPending, for a
 // repair of pending is queued; but no packet stays for that longer than age + grace after its first sending.

@@ -395,3 +395,17 @@ func (m *txModel) compare(t *rapid.T, w *Transmit) {
 		t.Fatalf("%d bytes, %d packets unsent, %d free", w.UnsentBytes(), w.Unsent(), w.Free())
 	}
 }
+
+func TestTransmitLastSent(t *testing.T) {
+	w := NewTransmit(4, 64, 7)
+	w.Slot()
+	w.Put(10, 0, Fragment{})
+	w.Sent(100, 1)
+	if got := w.LastSent(7); got != 100 {
+		t.Errorf("sent at 100, LastSent says %v", got)
+	}
+	w.Resent(250, 7)
+	if got := w.LastSent(7); got != 250 {
+		t.Errorf("sent again at 250, LastSent says %v", got)
+	}
+}
