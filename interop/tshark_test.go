@@ -1,0 +1,159 @@
+//go:build interop && linux
+
+package interop_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rmcast/rmcast/netem"
+	"github.com/rmcast/rmcast/transport"
+	"github.com/rmcast/rmcast/wire"
+)
+
+// dissection is what tshark makes of a capture.
+type dissection struct {
+	types  map[string]int // packets that are PGM, by type: "ODATA"
+	data   int            // 16 bytes that it does not take for PGM: SPMRs
+	faults []string       // one for each packet that is not sound
+}
+
+// dissect has tshark read a capture and check every checksum.
+func dissect(t *testing.T, file string) dissection {
+	t.Helper()
+	if _, err := exec.LookPath("tshark"); err != nil {
+		skip(t, "%v", err)
+	}
+	cmd := exec.CommandContext(t.Context(), "tshark", "-n", "-r", file, "-d", fmt.Sprintf("udp.port==%d,pgm", port),
+		"-o", "pgm.check_checksum:TRUE", "-T", "fields",
+		"-e", "frame.number", "-e", "frame.protocols", "-e", "udp.length", "-e", "pgm.hdr.type", "-e", "pgm.hdr.cksum.status",
+		"-e", "_ws.expert.message")
+	out, err := cmd.Output()
+	if err != nil {
+		var exit *exec.ExitError
+		errors.As(err, &exit)
+		t.Fatalf("tshark: %v\n%s", err, exit.Stderr)
+	}
+	d := dissection{types: make(map[string]int)}
+	for line := range strings.Lines(string(out)) {
+		d.add(strings.Split(strings.TrimSuffix(line, "\n"), "\t"))
+	}
+	return d
+}
+
+// add judges one packet by tshark's fields.
+func (d *dissection) add(f []string) {
+	if len(f) != 6 {
+		d.faults = append(d.faults, fmt.Sprintf("tshark wrote %q", f))
+		return
+	}
+	number, protocols, length, typ, sum, expert := f[0], f[1], f[2], f[3], f[4], f[5]
+	switch code, err := strconv.ParseUint(typ, 0, 8); {
+	case typ == "" && protocols[strings.LastIndexByte(protocols, ':')+1:] == "data" && length == "24":
+		d.data++ // an SPMR: tshark 4.0 wants 18 bytes of each PGM packet
+	case err != nil:
+		d.faults = append(d.faults, fmt.Sprintf("packet %s is no PGM: %s, UDP length %s", number, protocols, length))
+	case sum[strings.LastIndexByte(sum, ',')+1:] != "1": // 0 is bad, 2 unverified; other fields of that name come before it
+		d.faults = append(d.faults, fmt.Sprintf("packet %s, type %s: checksum status %q", number, typ, sum))
+	case expert != "":
+		d.faults = append(d.faults, fmt.Sprintf("packet %s, type %s: %s", number, typ, expert))
+	default:
+		d.types[wire.Type(code).String()]++
+	}
+}
+
+// wantDissected checks that tshark finds each packet of a capture sound, and packets of all types among them.
+func wantDissected(t *testing.T, file string, types ...string) dissection {
+	t.Helper()
+	d := dissect(t, file)
+	t.Logf("tshark: %v, %d times 16 bytes (SPMR)", d.types, d.data)
+	for i, fault := range d.faults {
+		t.Error(fault)
+		if i == 9 {
+			t.Errorf("… %d faults in all", len(d.faults))
+			break
+		}
+	}
+	for _, typ := range types {
+		if d.types[typ] == 0 {
+			t.Errorf("tshark saw no %s", typ)
+		}
+	}
+	return d
+}
+
+// tshark takes every packet of both our ends for sound PGM: a session with loss, stream and fragmented messages and a regular end,
+// and one that is reset.
+func TestDissect(t *testing.T) {
+	for _, f := range families {
+		t.Run(f.name, func(t *testing.T) {
+			l := newLab(t, netem.LabConfig{Loss: 0.05, SenderLoss: loss, Wire: true})
+			down := startCapture(t, l, netem.Sender, f.addr(netem.Sender))
+			up := startCapture(t, l, 0, f.addr(0))
+			ln := listen(t, l, 0, &f)
+			data := payload(2 << 20)
+			whole, results := make(chan struct{}), make(chan received, 1)
+			go func() { results <- receive(ln, len(data), false, whole) }()
+			s := dial(t, l, &f)
+			messages := send(t, s, data)
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			got := <-results
+			if got.err != nil {
+				t.Error(got.err)
+			}
+			wantBytes(t, "our receiver", got.data, data)
+			wantSuffix(t, "our receiver", got.messages, messages)
+			reset(t, dial(t, l, &f))
+			logSource(t, s)
+			logReceiver(t, &got.stats)
+
+			file := down.end(t)
+			d := wantDissected(t, file, "SPM", "ODATA", "RDATA", "NCF")
+			if d.data > 0 {
+				t.Errorf("our source sent %d packets of 16 bytes", d.data)
+			}
+			wantDissected(t, up.end(t), "NAK", "ACK")
+			wantFault(t, file)
+		})
+	}
+}
+
+// reset ends a session in the middle: its SPMs carry OPT_RST.
+func reset(t *testing.T, s *transport.Source) {
+	t.Helper()
+	if err := s.WriteMessage(payload(5000)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	s.CloseContext(ctx) // its error says that it was cut short, if it was
+}
+
+// wantFault damages the last packet of a capture and checks that tshark is found to see it: else the rest proves nothing.
+func wantFault(t *testing.T, file string) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := 24 + 16 + int(binary.BigEndian.Uint32(b[24+8:])) // after the file's head and the first packet
+	b = b[:first]
+	b[len(b)-1] ^= 0x40
+	bad := file + ".bad"
+	if err := os.WriteFile(bad, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if d := dissect(t, bad); len(d.faults) != 1 {
+		t.Errorf("tshark says %+v of a packet with a flipped bit, want one fault", d)
+	}
+}
