@@ -17,7 +17,7 @@ import (
 // A million packets from Write over the wire to Read: less than one allocation per thousand.
 func TestAllocs(t *testing.T) {
 	packets, warm := 1_000_000, 100_000
-	if testing.Short() || invariant.Enabled { // which costs time, and allocations of its own
+	if invariant.Enabled { // which costs time, and allocations of its own
 		packets, warm = 20_000, 5_000
 	}
 	bubble(t, func(t *testing.T, w *world) {

@@ -201,10 +201,10 @@ func TestLog(t *testing.T) {
 		logReceiver(logger, &dgram.Info{Interface: "eth3", RecvBuffer: 212992})
 		w.message(s, "more")
 		w.wantMessage(r, "more")
-		gone := w.accept(loud)
+		gone, goneToo := w.accept(loud), w.accept(loud)
 		w.host(3).SetIngress(netem.Impairment{Loss: 1})
 		time.Sleep(3 * time.Second)
-		w.closing(s, linkLocal, gone, loud, r, l)
+		w.closing(s, linkLocal, gone, goneToo, loud, r, l)
 		for _, want := range []string{
 			"level=INFO msg=\"rmcast: Config.Rate is not set", "rate=\"100 Mbit/s\"",
 			"level=WARN msg=\"rmcast: another process has the group's port", "\"own port\"=",

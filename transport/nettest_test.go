@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +19,8 @@ type duplex struct {
 	*Source
 	listener *Listener
 	receiver *Receiver
+	once     sync.Once
+	closed   error
 }
 
 func (d *duplex) Read(b []byte) (int, error)        { return d.receiver.Read(b) }
@@ -26,8 +29,10 @@ func (d *duplex) SetDeadline(t time.Time) error {
 	return errors.Join(d.Source.SetDeadline(t), d.receiver.SetDeadline(t))
 }
 
+// Close closes both sessions, once: the tests close a conn twice and want both to go well.
 func (d *duplex) Close() error {
-	return errors.Join(d.Source.Close(), d.receiver.Close(), d.listener.Close())
+	d.once.Do(func() { d.closed = errors.Join(d.Source.Close(), d.receiver.Close(), d.listener.Close()) })
+	return d.closed
 }
 
 // TestConn runs package net's own tests of what a net.Conn does. They need subtests and so the real clock.

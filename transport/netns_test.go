@@ -1,0 +1,110 @@
+//go:build netns
+
+package transport
+
+import (
+	"crypto/sha256"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rmcast/rmcast/flow"
+	"github.com/rmcast/rmcast/netem"
+	"github.com/rmcast/rmcast/wire"
+)
+
+// stream sends size random bytes to all receivers and compares hashes, not bytes: it holds no copy. It returns the source and the time
+// from the first byte to the last of the slowest receiver.
+func (l *lab) stream(size int64) (s *Source, took time.Duration) {
+	t := l.t
+	var (
+		wg    sync.WaitGroup
+		mu    sync.Mutex
+		start time.Time
+	)
+	want := sha256.New()
+	io.CopyN(want, rand.NewChaCha8([32]byte{1}), size)
+	for i := range l.lab.Receivers() {
+		var li *Listener
+		err := l.lab.Do(netem.Node(i), func() (err error) {
+			li, err = Listen(l.network, l.group, &l.cfg)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() {
+			defer li.Close()
+			r, err := li.AcceptReceiver()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer r.Close()
+			got := sha256.New()
+			n, err := io.Copy(got, r)
+			mu.Lock()
+			took = max(took, time.Since(start))
+			mu.Unlock()
+			if err != nil || n != size || string(got.Sum(nil)) != string(want.Sum(nil)) {
+				t.Errorf("receiver %d: %d of %d bytes, %v, hash right: %v", i, n, size, err, string(got.Sum(nil)) == string(want.Sum(nil)))
+			}
+			st := r.Stats()
+			t.Logf("receiver %d: %d packets missing, %d NAKs for %d numbers, %d suppressed, %d dropped by the kernel, RTT %v",
+				i, st.Missing, st.NAKs, st.NAKNumbers, st.Suppressed, st.Socket.KernelDrops, st.RTT)
+		})
+	}
+	err := l.lab.Do(netem.Sender, func() (err error) {
+		s, err = Dial(l.network, l.group, &l.cfg)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	start = time.Now()
+	mu.Unlock()
+	if n, err := io.Copy(s, io.LimitReader(rand.NewChaCha8([32]byte{1}), size)); err != nil {
+		t.Errorf("sent %d bytes: %v", n, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+	return s, took
+}
+
+// Eight receivers that lose a tenth each cost little more on the wire than replay must.
+func TestLabEightReceivers(t *testing.T) {
+	const (
+		size    = 20 << 20
+		minimum = 1.656 // replay's for 8 receivers at 10 %: each packet is sent until the last of them has it
+	)
+	l := newLab(t, netem.LabConfig{Receivers: 8, Rate: 200e6, Loss: 0.1, Wire: true})
+	l.cfg.Rate = 190 * flow.Mbps
+	s, took := l.stream(size)
+	st := s.Stats()
+	room, err := wire.NewRoom(1500, true, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	packet := float64(room.Stream()+wire.HeadData+room.Overhead()) / float64(room.Stream())
+	cost := float64(st.IPBytes) / size
+	t.Logf("%v: %.3f IP bytes a byte, minimum %.3f; %d packets, %d repairs, %d NCFs, %d NAKs for %d numbers (%d merged, %d held off)",
+		took, cost, minimum*packet, st.Packets, st.Repairs, st.NCFs, st.NAKs, st.NAKNumbers, st.NAKsMerged, st.NAKsHeldOff)
+	if cost > 1.10*minimum*packet {
+		t.Errorf("%.3f IP bytes were sent for each byte, limit %.3f", cost, 1.10*minimum*packet)
+	}
+}
+
+// Without loss and shaping, one receiver gets what a Rate of 2.5 Gbit/s promises, as far as the machine can; nothing is dropped.
+func TestLabFast(t *testing.T) {
+	const size = 1 << 30
+	l := newLab(t, netem.LabConfig{})
+	l.cfg.Rate = 2500 * flow.Mbps
+	s, took := l.stream(size)
+	st := s.Stats()
+	t.Logf("%.2f Gbit/s; %d packets, %d repairs", size*8/took.Seconds()/1e9, st.Packets, st.Repairs)
+}
