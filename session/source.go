@@ -124,6 +124,15 @@ func (s *Source) hold(now mono.Time) time.Duration {
 	return min(max(cycles, late, least), s.cfg.WindowAge)
 }
 
+// grace is how much longer a writer waits for a packet that is still being repaired. Without a rate the repairs are what
+// brings the source down to what its receivers can take.
+func (s *Source) grace() time.Duration {
+	if s.cfg.Rate == flow.Unlimited {
+		return idleGrace
+	}
+	return repairGrace
+}
+
 // tune passes what was learnt about the group on to those who need it.
 func (s *Source) tune(now mono.Time) {
 	grtt := s.grtt.Value(now)
@@ -276,7 +285,7 @@ func (s *Source) reclaim(now mono.Time) {
 	trail := s.window.Trail()
 	s.window.Reclaim(now, s.cfg.WindowAge, idleGrace, oldest, queued, s.window.Slots())
 	if s.starved && s.window.Free() == 0 {
-		s.window.Reclaim(now, s.hold(now), repairGrace, oldest, queued, max(s.window.Slots()/64, 1))
+		s.window.Reclaim(now, s.hold(now), s.grace(), oldest, queued, max(s.window.Slots()/64, 1))
 	}
 	if s.window.Trail() != trail {
 		s.joinable = false
@@ -289,7 +298,7 @@ func (s *Source) reclaimAt() mono.Time {
 	oldest, queued := s.repairs.Oldest()
 	at := s.window.ReclaimAt(s.cfg.WindowAge, idleGrace, oldest, queued)
 	if s.starved && s.window.Free() == 0 {
-		at = min(at, s.window.ReclaimAt(s.hold(s.clock), repairGrace, oldest, queued))
+		at = min(at, s.window.ReclaimAt(s.hold(s.clock), s.grace(), oldest, queued))
 	}
 	return at
 }
