@@ -13,9 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// progressEvery is how often an endpoint says how far it is.
-const progressEvery = 200 * time.Millisecond
-
 // child is the life of an endpoint in a process of its own: the job comes over stdin, events leave over stdout, and the
 // process ends when stdin does, whatever happened to the parent.
 func child() error {

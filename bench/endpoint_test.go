@@ -61,7 +61,7 @@ func testRunner(t *testing.T, w world, bytes int64) *runner {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.file.Close() })
+	t.Cleanup(func() { p.close() })
 	return &runner{world: w, payload: p}
 }
 

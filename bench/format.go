@@ -66,8 +66,5 @@ var units = map[string]float64{
 	"KB": 1e3, "MB": 1e6, "GB": 1e9,
 }
 
-// seconds prints a duration as people compare them: "1.43 s".
-func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
-
 // millis prints a duration in ms: "1.4".
 func millis(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/1e6) }

@@ -184,7 +184,7 @@ func run(ctx context.Context, args []string, stdout, stderr *os.File) error {
 	if err != nil {
 		return err
 	}
-	defer p.file.Close()
+	defer p.close()
 	b := bench{options: o, stdout: stdout, stderr: stderr, stream: stream}
 	if b.world, err = chooseWorld(&o, p, stderr); err != nil {
 		return err

@@ -12,40 +12,35 @@ import (
 
 // payload is what the cells send: the head of one file, or of one stream of random bytes.
 type payload struct {
-	file   *os.File
+	io.ReaderAt
+	file   *os.File         // behind ReaderAt; nil where random bytes have none
 	bytes  int64            // all there is
 	hashes map[int64]string // by length
 }
 
-// openPayload opens path, or makes so many random bytes from the seed in a file that has no name.
+// openPayload opens path, or makes so many random bytes from the seed if that is empty.
 func openPayload(path string, seed uint64, bytes int64) (*payload, error) {
-	p := &payload{hashes: map[int64]string{}}
-	if path != "" {
-		f, err := os.Open(path)
+	if path == "" {
+		p, err := randomPayload(io.LimitReader(randomBytes(seed), bytes))
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("random bytes to send: %w", err)
 		}
-		info, err := f.Stat()
-		if err == nil && (!info.Mode().IsRegular() || info.Size() == 0) {
-			err = fmt.Errorf("%s: not a file with bytes in it", path)
-		}
-		if err != nil {
-			f.Close()
-			return nil, err
-		}
-		p.file, p.bytes = f, info.Size()
+		p.bytes, p.hashes = bytes, map[int64]string{}
 		return p, nil
 	}
-	f, err := namelessFile()
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	p.file, p.bytes = f, bytes
-	if _, err := io.Copy(f, io.LimitReader(randomBytes(seed), bytes)); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("random bytes to send: %w", err)
+	info, err := f.Stat()
+	if err == nil && (!info.Mode().IsRegular() || info.Size() == 0) {
+		err = fmt.Errorf("%s: not a file with bytes in it", path)
 	}
-	return p, nil
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &payload{ReaderAt: f, file: f, bytes: info.Size(), hashes: map[int64]string{}}, nil
 }
 
 func randomBytes(seed uint64) io.Reader {
@@ -60,7 +55,7 @@ func (p *payload) sha256(bytes int64) (string, error) {
 		return h, nil
 	}
 	sum := sha256.New()
-	if _, err := io.CopyBuffer(onlyWriter{sum}, io.NewSectionReader(p.file, 0, bytes), make([]byte, chunk)); err != nil {
+	if _, err := io.CopyBuffer(sum, io.NewSectionReader(p, 0, bytes), make([]byte, chunk)); err != nil {
 		return "", err
 	}
 	p.hashes[bytes] = hex.EncodeToString(sum.Sum(nil))
@@ -70,9 +65,14 @@ func (p *payload) sha256(bytes int64) (string, error) {
 // load reads the first bytes into memory.
 func (p *payload) load(bytes int64) ([]byte, error) {
 	b := make([]byte, bytes)
-	_, err := io.ReadFull(io.NewSectionReader(p.file, 0, bytes), b)
+	_, err := io.ReadFull(io.NewSectionReader(p, 0, bytes), b)
 	return b, err
 }
 
-// onlyWriter hides every other method, so that io.CopyBuffer uses its buffer.
-type onlyWriter struct{ io.Writer }
+// close lets go of the file.
+func (p *payload) close() error {
+	if p.file == nil {
+		return nil
+	}
+	return p.file.Close()
+}

@@ -3,19 +3,12 @@
 package main
 
 import (
-	"errors"
-	"os"
+	"bytes"
+	"io"
 )
 
-// namelessFile makes a temporary file and takes its name away where the system lets us while it is open.
-func namelessFile() (*os.File, error) {
-	f, err := os.CreateTemp("", "rmcast-bench")
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Remove(f.Name()); err != nil && !errors.Is(err, os.ErrPermission) {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
+// randomPayload keeps the bytes in memory: all endpoints are in this process.
+func randomPayload(random io.Reader) (*payload, error) {
+	b, err := io.ReadAll(random)
+	return &payload{ReaderAt: bytes.NewReader(b)}, err
 }

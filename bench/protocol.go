@@ -23,6 +23,9 @@ import (
 //
 // An endpoint is a process of its own, re-executed in its namespace, or a goroutine where there are no namespaces.
 
+// progressEvery is how often an endpoint says how far it is, and the parent the user.
+const progressEvery = 200 * time.Millisecond
+
 // Job tells an endpoint what to be.
 type Job struct {
 	Scheme    Scheme

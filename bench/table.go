@@ -74,7 +74,6 @@ func cpuText(secondsPerGB float64) string { return orDash(secondsPerGB > 0, "%.2
 type table struct {
 	w       io.Writer
 	section string
-	begun   bool
 }
 
 // add prints a row, after the heading if its setting is a new one.
