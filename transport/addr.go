@@ -23,7 +23,8 @@ type Addr struct {
 // Network returns the network as it was given to Dial or Listen: "udp", "ip6:pgm", ….
 func (a *Addr) Network() string { return a.network }
 
-// Group returns the session's group and UDP port (0 on raw IP if none was given). An IPv6 group has the interface's name as its zone.
+// Group returns the session's group and UDP port (0 on raw IP if none was given). An IPv6 group has the interface's name as
+// its zone.
 func (a *Addr) Group() netip.AddrPort { return a.group }
 
 // Host returns the source's unicast address; it is not valid in the address of a group. The port is 0 where it is not known.

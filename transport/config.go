@@ -34,8 +34,8 @@ type Config struct {
 	// NoLoopback keeps what is sent from receivers on the same host. Zero: they hear it.
 	NoLoopback bool
 
-	// MTU is the size of the largest IP packet a source sends, in bytes, headers included. Zero: the interface's MTU, but at most
-	// 1500. Receivers take any size.
+	// MTU is the size of the largest IP packet a source sends, in bytes, headers included. Zero: the interface's MTU, but at
+	// most 1500. Receivers take any size.
 	MTU int
 
 	// DestinationPort is the PGM data-destination port (not UDP's): a Listener hears only sessions that name its own. Zero:
@@ -57,8 +57,8 @@ type Config struct {
 	// packet counts as a full one. The window's number of packets is rounded down to a power of two. Zero: 64 MiB.
 	WindowBytes int
 
-	// WindowAge (TXW_SECS) is how long a source keeps a packet after it was first sent, when nothing forces it out sooner. Zero:
-	// 2 s, or WindowHold if that is longer.
+	// WindowAge (TXW_SECS) is how long a source keeps a packet after it was first sent, when nothing forces it out sooner.
+	// Zero: 2 s, or WindowHold if that is longer.
 	WindowAge time.Duration
 
 	// WindowHold is how long a sent packet stays repairable at least: a writer whose window is full waits for it. Longer holds
@@ -102,12 +102,12 @@ type Config struct {
 	// AmbientSPM is the interval of the SPMs that a source sends whether or not there is data. Zero: 1 s.
 	AmbientSPM time.Duration
 
-	// Expiry is how long a source may be silent before its receiver takes it for lost (ErrSourceLost). Negative: for ever. Zero:
-	// 30 s for sources of this library, 300 s for others, whose SPMs may be that rare.
+	// Expiry is how long a source may be silent before its receiver takes it for lost (ErrSourceLost). Negative: for ever.
+	// Zero: 30 s for sources of this library, 300 s for others, whose SPMs may be that rare.
 	Expiry time.Duration
 
-	// NAKBackoff (NAK_BO_IVL) bounds the random wait of a receiver before it asks for a repair. Longer suppresses more duplicates
-	// in large groups and delays repairs. Zero adapts to round trip time and group size.
+	// NAKBackoff (NAK_BO_IVL) bounds the random wait of a receiver before it asks for a repair. Longer suppresses more
+	// duplicates in large groups and delays repairs. Zero adapts to round trip time and group size.
 	NAKBackoff time.Duration
 
 	// NAKRepeat (NAK_RPT_IVL) is how long a receiver waits for the confirmation (NCF) of a NAK before it repeats it; the wait
@@ -128,8 +128,8 @@ type Config struct {
 	// Linger is how long a closing source goes on serving repairs (TXW_SECS after FIN). Negative: not at all. Zero: 2 s.
 	Linger time.Duration
 
-	// ReceiveOnly makes a Listener send not one packet, for one-way links and silent observers: a gap is reported as soon as the
-	// reordering tolerance (1 ms or two later packets) is over.
+	// ReceiveOnly makes a Listener send not one packet, for one-way links and silent observers: a gap is reported as soon as
+	// the reordering tolerance (1 ms or two later packets) is over.
 	ReceiveOnly bool
 
 	// Logger hears of what an operator should know: small socket buffers, a port that is taken, sources that come and go.
@@ -183,8 +183,8 @@ const (
 	never         = 1 << 62 // a duration that does not end, and to which an instant can still be added
 )
 
-// withDefaults returns c with its zero fields resolved, but for those that zero leaves adaptive (WindowHold, Expiry, NAK timers)
-// and those that only the opened interface or the group can tell (MTU, DestinationPort, GSI).
+// withDefaults returns c with its zero fields resolved, but for those that zero leaves adaptive (WindowHold, Expiry, NAK
+// timers) and those that only the opened interface or the group can tell (MTU, DestinationPort, GSI).
 func (c *Config) withDefaults() Config {
 	var r Config
 	if c != nil {

@@ -13,11 +13,11 @@
 //
 // # What it promises
 //
-// Each receiver gets exactly the bytes that were sent, in order, or is told exactly what is missing. The source sends each byte about
-// once; a receiver that misses packets asks for them, and the source repeats what was asked for to all. The source does not
-// know its receivers: it neither waits for them nor learns who got what. A receiver that is slower than Config.Rate for longer than
-// the windows last loses data and is told so by a *LossError in its place. There is no congestion control yet: Rate is the
-// sender's promise to the network.
+// Each receiver gets exactly the bytes that were sent, in order, or is told exactly what is missing. The source sends each
+// byte about once; a receiver that misses packets asks for them, and the source repeats what was asked for to all. The
+// source does not know its receivers: it neither waits for them nor learns who got what. A receiver that is slower than
+// Config.Rate for longer than the windows last loses data and is told so by a *LossError in its place. There is no
+// congestion control yet: Rate is the sender's promise to the network.
 //
 //	         Write                     WriteRun                     ReadBatch                     Read
 //	program ───────▶ Source ─────────────────────▶ the group ─────────────────────▶ Receiver ───────▶ program
@@ -25,33 +25,37 @@
 //
 // # Streams and messages
 //
-// Write sends bytes without boundaries, packed into full packets. WriteMessage sends a message, which ReadMessage gives back whole. Both may
-// be mixed, and either may be read by either: to ReadMessage, each packet of a stream is a message; Read concatenates messages.
+// Write sends bytes without boundaries, packed into full packets. WriteMessage sends a message, which ReadMessage gives back
+// whole. Both may be mixed, and either may be read by either: to ReadMessage, each packet of a stream is a message; Read
+// concatenates messages.
 //
 // # Several sources, late receivers
 //
 // A group may have several sources; each Dial is one, named by its TSI. A Listener accepts a Receiver for each. One that
-// starts late begins where Config.Join says. Close of a Source sends what is left, marks the end, and stays for Config.Linger to repair;
-// a Receiver then reads io.EOF once it has everything.
+// starts late begins where Config.Join says. Close of a Source sends what is left, marks the end, and stays for
+// Config.Linger to repair; a Receiver then reads io.EOF once it has everything.
 //
 // # Configuration
 //
-// A nil *Config is right on a LAN but for one field: Rate is 100 Mbit/s unless it is set. Settings that contradict each other are
-// refused by Dial and Listen, naming both. For a sender and receivers across routers, set HopLimit on both ends, and choose a group whose
-// scope reaches that far (ff15:: the site, ff18:: the organisation, ff1e:: the world; 239.192.0.0/14 the organisation).
+// A nil *Config is right on a LAN but for one field: Rate is 100 Mbit/s unless it is set. Settings that contradict each
+// other are refused by Dial and Listen, naming both. For a sender and receivers across routers, set HopLimit on both ends,
+// and choose a group whose scope reaches that far (ff15:: the site, ff18:: the organisation, ff1e:: the world;
+// 239.192.0.0/14 the organisation).
 //
 // # Errors
 //
-// Errors are *net.OpError; errors.Is and errors.As find net.ErrClosed, os.ErrDeadlineExceeded, *LossError, *ResetError and ErrSourceLost
-// inside. Only a LossError leaves the Receiver usable: read on.
+// Errors are *net.OpError; errors.Is and errors.As find net.ErrClosed, os.ErrDeadlineExceeded, *LossError, *ResetError and
+// ErrSourceLost inside. After a LossError, a deadline or io.ErrShortBuffer a Receiver can be read on; after the others nothing
+// more comes.
 //
 // # Goroutines
 //
 // Each Source and each Listener has two goroutines and a socket, which Close ends before it returns; a Receiver uses its
-// Listener's. All methods of all types may be called from several goroutines, and Close of another goroutine wakes those who wait.
+// Listener's. All methods of all types may be called from several goroutines, and Close of another goroutine wakes those who
+// wait.
 //
 // # Limitations
 //
-// Nothing is encrypted or authenticated: who can send to the group can disturb it. Repair is by replay; forward error correction
-// and congestion control are not there yet.
+// Nothing is encrypted or authenticated: who can send to the group can disturb it. Repair is by replay; forward error
+// correction and congestion control are not there yet.
 package transport

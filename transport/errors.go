@@ -46,8 +46,8 @@ const (
 // ResetError reports that the source broke the session off; nothing more comes.
 type ResetError = session.ResetError
 
-// opError wraps err as package net does: io.EOF and nil stay as they are, everything else is a *net.OpError. A gate's end becomes
-// net.ErrClosed, and a context's deadline os.ErrDeadlineExceeded.
+// opError wraps err as package net does: io.EOF and nil stay as they are, everything else is a *net.OpError. A gate's end
+// becomes net.ErrClosed, and a context's deadline os.ErrDeadlineExceeded.
 func opError(op string, local, remote *Addr, err error) error {
 	switch {
 	case err == nil || err == io.EOF:

@@ -2,11 +2,14 @@ package transport
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/rmcast/rmcast/dgram"
 	"github.com/rmcast/rmcast/flow"
+	"github.com/rmcast/rmcast/internal/invariant"
 	"github.com/rmcast/rmcast/netem"
 )
 
@@ -75,29 +78,43 @@ func TestJoinInMessage(t *testing.T) {
 	})
 }
 
-// Receivers that start while the source starts miss nothing, whatever the network does.
+// Eight receivers that start while the source starts miss nothing, whatever the network does.
 func TestJoinAtStart(t *testing.T) {
-	for i := range 50 {
+	const receivers, messages = 8, 20
+	runs := 200
+	if testing.Short() || invariant.Enabled {
+		runs = 20
+	}
+	for seed := range uint64(runs) {
 		bubble(t, func(t *testing.T, w *world) {
-			w.fabric = netem.NewFabric(netem.FabricConfig{Seed: uint64(i)})
-			w.host(2).SetIngress(netem.Impairment{Loss: 0.2, Delay: time.Millisecond, Jitter: time.Millisecond})
-			l := w.listen(2, Config{})
+			w.fabric = netem.NewFabric(netem.FabricConfig{Seed: seed})
+			rng := rand.New(rand.NewPCG(seed, 0))
+			start := func() time.Duration { return time.Duration(rng.Int64N(int64(5 * time.Millisecond))) }
+			var wg sync.WaitGroup
+			for i := range byte(receivers) {
+				w.host(i + 2).SetIngress(netem.Impairment{Loss: 0.2, Delay: time.Millisecond, Jitter: time.Millisecond})
+				after := start()
+				wg.Go(func() {
+					time.Sleep(after)
+					l := w.listen(i+2, Config{})
+					r := w.accept(l)
+					for n := range messages {
+						w.wantMessage(r, fmt.Sprint(n))
+					}
+					w.wantEOF(r)
+					w.closing(r, l)
+				})
+			}
+			time.Sleep(start())
 			s := w.dial(Config{})
-			for i := range 20 {
-				w.message(s, fmt.Sprint(i))
+			for n := range messages {
+				w.message(s, fmt.Sprint(n))
 			}
-			done := make(chan struct{})
-			go func() { defer close(done); w.closing(s) }()
-			r := w.accept(l)
-			for i := range 20 {
-				w.wantMessage(r, fmt.Sprint(i))
-			}
-			w.wantEOF(r)
-			<-done
-			w.closing(r, l)
+			w.closing(s)
+			wg.Wait()
 		})
 		if t.Failed() {
-			t.Fatalf("with seed %d", i)
+			t.Fatalf("with seed %d", seed)
 		}
 	}
 }

@@ -10,11 +10,11 @@ import (
 	"github.com/rmcast/rmcast/session"
 )
 
-// Listener hears a group and gives a Receiver for each source (TSI) in it. It implements net.Listener. Its methods may be called
-// from several goroutines.
+// Listener hears a group and gives a Receiver for each source (TSI) in it. It implements net.Listener. Its methods may be
+// called from several goroutines.
 //
-// A source is accepted after an SPM and one more packet of it. At most 128 wait for Accept; further ones are refused, counted, and
-// considered again with their next packet.
+// A source is accepted after an SPM and one more packet of it. At most 128 wait for Accept; further ones are refused,
+// counted, and considered again with their next packet.
 //
 // As with TCP, closing the Listener leaves the accepted Receivers open: the socket is closed with the last of them. Those not
 // yet accepted are closed with the Listener.

@@ -15,8 +15,8 @@ import (
 	"github.com/rmcast/rmcast/wire"
 )
 
-// stream sends size random bytes to all receivers and compares hashes, not bytes: it holds no copy. It returns the source and the time
-// from the first byte to the last of the slowest receiver.
+// stream sends size random bytes to all receivers and compares hashes, not bytes: it holds no copy. It returns the source
+// and the time from the first byte to the last of the slowest receiver.
 func (l *lab) stream(size int64) (s *Source, took time.Duration) {
 	t := l.t
 	var (
@@ -99,7 +99,8 @@ func TestLabEightReceivers(t *testing.T) {
 	}
 }
 
-// Without loss and shaping, one receiver gets what a Rate of 2.5 Gbit/s promises, as far as the machine can; nothing is dropped.
+// Without loss and shaping, one receiver gets what a Rate of 2.5 Gbit/s promises, as far as the machine can; nothing is
+// dropped.
 func TestLabFast(t *testing.T) {
 	const size = 1 << 30
 	l := newLab(t, netem.LabConfig{})

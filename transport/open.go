@@ -17,10 +17,10 @@ import (
 	"github.com/rmcast/rmcast/wire"
 )
 
-// Dial opens a session that sends to a group. The networks are "udp", "udp4" and "udp6" (PGM in UDP) and "ip:pgm", "ip4:pgm" and
-// "ip6:pgm" (IP protocol 113, which needs privileges). The group is a literal address and a port, "239.192.0.9:7500" or
-// "[ff15::8000:1%eth0]:7500", where the zone, or else Config.Interface, names the interface; over raw IP the port may be left out. A nil cfg is all
-// defaults. Nobody has to listen: what is sent to a group without receivers is gone.
+// Dial opens a session that sends to a group. The networks are "udp", "udp4" and "udp6" (PGM in UDP) and "ip:pgm", "ip4:pgm"
+// and "ip6:pgm" (IP protocol 113, which needs privileges). The group is a literal address and a port, "239.192.0.9:7500" or
+// "[ff15::8000:1%eth0]:7500", where the zone, or else Config.Interface, names the interface; over raw IP the port may be
+// left out. A nil cfg is all defaults. Nobody has to listen: what is sent to a group without receivers is gone.
 //
 // Errors are of type *net.OpError.
 func Dial(network, group string, cfg *Config) (*Source, error) {

@@ -13,9 +13,9 @@ import (
 	"github.com/rmcast/rmcast/wire"
 )
 
-// Receiver is the receiving end of one source's session. It implements net.Conn, where Write fails with ErrReceiveOnly. Listeners
-// make them. Its methods may be called from several goroutines; what two readers get is not interleaved, but who gets which
-// part is up to chance.
+// Receiver is the receiving end of one source's session. It implements net.Conn, where Write fails with ErrReceiveOnly.
+// Listeners make them. Its methods may be called from several goroutines; what two readers get is not interleaved, but who
+// gets which part is up to chance.
 //
 // A message is what one WriteMessage sent, or one packet of a byte stream. What can no longer be had is told once, in its
 // place, as *LossError; after it, reading goes on behind the gap. A Receiver whose application does not read holds what fits
@@ -41,9 +41,9 @@ func newReceiver(l *Listener, s *session.Receiver) *Receiver {
 }
 
 // Read fills b from the stream: messages one after another, as many as there are and fit. It waits until there is something,
-// and returns io.EOF when the source has ended the session and everything was read. Errors it may return, wrapped in *net.OpError, are
-// *LossError, after which reading goes on; ErrSourceLost and *ResetError, after which nothing more comes; net.ErrClosed and
-// os.ErrDeadlineExceeded.
+// and returns io.EOF when the source has ended the session and everything was read. Errors it may return, wrapped in
+// *net.OpError, are *LossError, after which reading goes on; ErrSourceLost and *ResetError, after which nothing more comes;
+// net.ErrClosed and os.ErrDeadlineExceeded.
 func (r *Receiver) Read(b []byte) (int, error) {
 	n, err := r.wait(b[:min(len(b), pieceBytes)], (*session.Receiver).Read)
 	return n, opError("read", r.local, r.remote, err)
@@ -89,8 +89,8 @@ func (r *Receiver) Write([]byte) (int, error) {
 	return 0, opError("write", r.local, r.remote, ErrReceiveOnly)
 }
 
-// Close ends receiving; the source does not notice. Reads that wait, and all that come later, fail with net.ErrClosed, as does a second
-// Close. The Listener will not accept the same session again until it has been silent for Expiry.
+// Close ends receiving; the source does not notice. Reads that wait, and all that come later, fail with net.ErrClosed, as
+// does a second Close. The Listener will not accept the same session again until it has been silent for Expiry.
 func (r *Receiver) Close() error {
 	var (
 		t           told
@@ -128,8 +128,8 @@ func (r *Receiver) RemoteAddr() net.Addr { return r.remote }
 // SetDeadline is SetReadDeadline: Write never waits.
 func (r *Receiver) SetDeadline(t time.Time) error { return r.SetReadDeadline(t) }
 
-// SetReadDeadline sets when Read and ReadMessage fail with os.ErrDeadlineExceeded, now waiting or called later. The zero time is
-// never.
+// SetReadDeadline sets when Read and ReadMessage fail with os.ErrDeadlineExceeded, now waiting or called later. The zero
+// time is never.
 func (r *Receiver) SetReadDeadline(t time.Time) error {
 	if err := r.open(); err != nil {
 		return opError("set", r.local, nil, err)

@@ -15,9 +15,9 @@ import (
 	"github.com/rmcast/rmcast/wire"
 )
 
-// Source is the sending end of one transport session. It implements net.Conn, where Read fails with ErrSendOnly, and io.ReaderFrom,
-// so io.Copy(source, file) is all it takes to send a file. Its methods may be called from several goroutines; writes are not
-// interleaved.
+// Source is the sending end of one transport session. It implements net.Conn, where Read fails with ErrSendOnly, and
+// io.ReaderFrom, so io.Copy(source, file) is all it takes to send a file. Its methods may be called from several goroutines;
+// writes are not interleaved.
 //
 // Writing never waits for receivers. It waits for Rate, and, when the transmit window is full, until its oldest packet has been
 // repairable for WindowHold.
@@ -119,9 +119,10 @@ func (s *Source) usable() error {
 	return s.failed
 }
 
-// Write sends b as part of a byte stream. It packs bytes into full packets and keeps no boundaries: a packet leaves when it is
-// full, 1 ms after its first byte, or on Flush, WriteMessage or Close. Write blocks while more than max(256 KB, 10 ms of Rate) waits
-// to be sent or the window has no free slot. It returns how many bytes were taken; fewer than len(b) only with an error.
+// Write sends b as part of a byte stream. It packs bytes into full packets and keeps no boundaries: a packet leaves when it
+// is full, 1 ms after its first byte, or on Flush, WriteMessage or Close. Write blocks while more than max(256 KB, 10 ms of
+// Rate) waits to be sent or the window has no free slot. It returns how many bytes were taken; fewer than len(b) only with
+// an error.
 func (s *Source) Write(b []byte) (int, error) {
 	n, err := s.write(b)
 	return n, opError("write", s.local, s.remote, err)
@@ -262,7 +263,8 @@ func (s *Source) flushAll() error {
 }
 
 // Close ends the session: it sends what was written, tells receivers where the stream ends (FIN), and goes on repairing for
-// Config.Linger, less if nobody asks any more. Writes that wait, and all that come later, fail with net.ErrClosed, as does a second Close.
+// Config.Linger, less if nobody asks any more. Writes that wait, and all that come later, fail with net.ErrClosed, as does a
+// second Close. It takes as long as Rate and the network need for what is left; CloseContext bounds that.
 func (s *Source) Close() error { return s.CloseContext(context.Background()) }
 
 // CloseContext is Close for no longer than until ctx ends. If by then not even everything was sent once, the session is

@@ -6,8 +6,8 @@ import (
 	"github.com/rmcast/rmcast/wire"
 )
 
-// SourceStats is what a Source counted since Dial, and where it stands: packets, bytes, NAKs, repairs, rate, round trip time and size of
-// the group, window (all from session.SourceStats), and its socket.
+// SourceStats is what a Source counted since Dial, and where it stands: packets, bytes, NAKs, repairs, rate, round trip time
+// and size of the group, window (all from session.SourceStats), and its socket.
 type SourceStats struct {
 	session.SourceStats
 	Socket SocketStats

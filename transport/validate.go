@@ -13,8 +13,8 @@ import (
 const fragmentMin = 1384
 
 // Validate returns the first setting that makes no sense, or the first two that contradict each other, by name; nil if there
-// are none. Dial and Listen call it, and then also check what only they know: the interface's MTU and the group's address family.
-// A nil Config is valid.
+// are none. Dial and Listen call it, and then also check what only they know: the interface's MTU and the group's address
+// family. A nil Config is valid.
 func (c *Config) Validate() error {
 	if c == nil {
 		return nil
