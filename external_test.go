@@ -51,9 +51,11 @@ func TestExternalModule(t *testing.T) {
 		c := exec.CommandContext(ctx, name, args...)
 		c.Dir = dir
 		c.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod -buildvcs=false")
-		out, err := c.CombinedOutput()
+		var errs bytes.Buffer // where the library warns, of small socket buffers for one
+		c.Stderr = &errs
+		out, err := c.Output()
 		if err != nil {
-			t.Fatalf("%s %q: %v\n%s", name, args, err, out)
+			t.Fatalf("%s %q: %v\n%s%s", name, args, err, errs.Bytes(), out)
 		}
 		return out
 	}
