@@ -20,7 +20,7 @@ const (
 // 3.4). It rises at once with a greater sample, but at most fourfold a sample, so that one absurd or forged measurement
 // does not stop the group. It falls by at most a quarter for each interval of 8 GRTT (0.1 to 5 s) that had samples, never
 // below the greatest of them, and stays where there are none: silence says nothing about distance. The first guess is no
-// measurement: the first interval with samples replaces it by twice the greatest of them, if that is less.
+// measurement: the first sample replaces it by twice itself, if that is less.
 //
 // The zero value starts at MinGRTT; Init sets the first guess.
 type GRTT struct {
@@ -37,6 +37,10 @@ func (g *GRTT) Init(d time.Duration) { *g = GRTT{value: clampGRTT(d)} }
 func (g *GRTT) Sample(now mono.Time, rtt time.Duration) {
 	g.roll(now)
 	rtt = clampGRTT(rtt)
+	if !g.known {
+		g.known = true
+		g.value = min(g.value, clampGRTT(2*rtt))
+	}
 	if g.peak == 0 {
 		g.end = now.Add(min(max(8*g.value, minGRTTInterval), maxGRTTInterval))
 	}
@@ -57,12 +61,8 @@ func (g *GRTT) roll(now mono.Time) {
 	if g.peak == 0 || now.Before(g.end) {
 		return
 	}
-	if g.known {
-		g.value = max(g.peak, g.value-g.value/4)
-	} else {
-		g.value = min(g.value, 2*g.peak)
-	}
-	g.known, g.peak = true, 0
+	g.value = max(g.peak, g.value-g.value/4)
+	g.peak = 0
 }
 
 func clampGRTT(d time.Duration) time.Duration { return min(max(d, MinGRTT), MaxGRTT) }

@@ -85,22 +85,20 @@ func TestGRTT(t *testing.T) {
 	}
 }
 
-// The first guess is no measurement: one interval with samples replaces it, later ones only bring it down step by step.
+// The first guess is no measurement: the first sample replaces it, later ones only bring it down step by step.
 func TestGRTTFirstGuess(t *testing.T) {
 	var g GRTT
 	g.Init(500 * ms)
-	g.Sample(0, ms)
 	g.Sample(0, 2*ms)
-	if got := g.Value(mono.Time(4*time.Second - 1)); got != 500*ms {
-		t.Errorf("left the guess for %v before its interval was over", got)
+	if got := g.Value(0); got != 4*ms {
+		t.Errorf("a sample of 2 ms replaces the guess by %v, want 4 ms", got)
 	}
-	now := mono.Time(4 * time.Second)
-	if got := g.Value(now); got != 4*ms {
-		t.Errorf("samples up to 2 ms replace the guess by %v, want 4 ms", got)
+	g.Sample(0, ms)
+	if got := g.Value(mono.Time(100*ms - 1)); got != 4*ms {
+		t.Errorf("fell to %v before its interval was over", got)
 	}
-	g.Sample(now, ms)
-	if got := g.Value(now.Add(time.Second)); got != 3*ms {
-		t.Errorf("the second interval brings 4 ms to %v, want 3 ms", got)
+	if got := g.Value(mono.Time(100 * ms)); got != 3*ms {
+		t.Errorf("the first interval brings 4 ms to %v, want 3 ms", got)
 	}
 }
 
@@ -123,27 +121,21 @@ func TestGRTTBounds(t *testing.T) {
 		var g GRTT
 		g.Init(time.Duration(rapid.Int64().Draw(t, "init")))
 		now := mono.Time(0)
-		sampled := time.Duration(0) // greatest so far
-		first := true               // the interval that replaces the guess
+		first := true // the sample that replaces the guess
 		for range rapid.IntRange(1, 50).Draw(t, "steps") {
 			before := g.Value(now)
 			sample := time.Duration(rapid.Int64Range(-1e9, 20e9).Draw(t, "rtt"))
 			g.Sample(now, sample)
 			after := g.Value(now)
-			if after < MinGRTT || after > MaxGRTT || after > 4*before || after < min(clampGRTT(sample), before) {
+			if after < MinGRTT || after > MaxGRTT || after > 4*before || after < min(clampGRTT(sample), before) || !first && after < before {
 				t.Fatalf("sample %v brings %v to %v", sample, before, after)
 			}
-			sampled = max(sampled, clampGRTT(sample))
+			first = false
 			now = now.Add(time.Duration(rapid.Int64Range(0, 10e9).Draw(t, "wait")))
 			fallen := g.Value(now)
-			least := after - after/4
-			if first {
-				least = min(least, sampled)
-			}
-			if fallen > after || fallen < least || g.Value(now) != fallen {
+			if fallen > after || fallen < after-after/4 || g.Value(now) != fallen {
 				t.Fatalf("fell from %v to %v", after, fallen)
 			}
-			first = first && fallen == after
 		}
 	})
 }

@@ -155,13 +155,14 @@ func (r *Receiver) sendSPMR(now mono.Time, t *Transmit) {
 }
 
 // answerProbe schedules the answer to an SPM that asks for round trip samples. The wait is RFC 5401's, so that a large group
-// answers with a few packets; the next SPM without the question, which the source sends when it has an answer, cancels it.
+// answers with a few packets; the next SPM without the question, which the source sends at its first answer, cancels it. One
+// round trip is enough to wait: the answer to the first answer takes no longer.
 func (r *Receiver) answerProbe(now mono.Time, asked bool) {
 	switch {
 	case !asked || r.peers.cfg.ReceiveOnly:
 		r.ackAt = mono.Never
 	case r.ackAt == mono.Never:
-		r.ackAt = now.Add(nack.Wait(r.peers.rng, 4*r.grtt, r.group))
+		r.ackAt = now.Add(nack.Wait(r.peers.rng, r.grtt, r.group))
 	}
 }
 

@@ -94,17 +94,22 @@ func (s *Source) queue(now mono.Time, m Meta, n seq.Num) {
 	s.end.lastNAK = now
 }
 
-// sample takes a round trip time from the echo of an SPM's time (own-peer option).
+// sample takes a round trip time from the echo of an SPM's time (own-peer option). The first one is told at once: until then
+// the group waits by a guess, and others need not answer the probe any more.
 func (s *Source) sample(now mono.Time, p *wire.Packet) {
 	if !p.Options.Set.Has(wire.OptPeer) {
 		return
 	}
 	rtt := time.Duration(micros(now)-p.Options.Peer.Time) * time.Microsecond
-	// One forged or mad echo may not slow the whole group: a sample counts for at most twice what is known.
-	if rtt >= 0 && rtt < time.Minute {
-		s.sampledAt = now
-		s.grtt.Sample(now, min(rtt, 2*s.grtt.Value(now)+10*time.Millisecond))
+	if rtt < 0 || rtt >= time.Minute {
+		return
 	}
+	// One forged or mad echo may not slow the whole group: a sample counts for at most about twice what is known.
+	s.grtt.Sample(now, min(rtt, 2*s.grtt.Value(now)+time.Millisecond/2))
+	if s.sampledAt == mono.Never {
+		s.spm.askedAt = now
+	}
+	s.sampledAt = now
 }
 
 // sendNCF confirms up to 63 numbers in one packet (RFC 3208, 5.2). Numbers of several NAKs share it.
