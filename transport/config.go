@@ -63,7 +63,7 @@ type Config struct {
 
 	// WindowHold is how long a sent packet stays repairable at least: a writer whose window is full waits for it. Longer holds
 	// more loss off and lets a full window slow the writer down. At most WindowAge. Zero: four repair cycles as measured, at
-	// least 20 ms.
+	// least 20 ms, and 250 ms with flow.Unlimited, where nothing else slows the writer down.
 	WindowHold time.Duration
 
 	// MaxWindow (TXW_SQNS) bounds a window at either end, in packets, 16 to 2^30; it is rounded down to a power of two. What
@@ -125,7 +125,8 @@ type Config struct {
 	// FEC is for parity packets, which this version does not make yet: only the zero value is accepted.
 	FEC fec.Config
 
-	// Linger is how long a closing source goes on serving repairs (TXW_SECS after FIN). Negative: not at all. Zero: 2 s.
+	// Linger is how long a closing source goes on serving repairs (TXW_SECS after FIN): less when nobody asks any more, up to
+	// five times as long while somebody does. Negative: not at all. Zero: 2 s.
 	Linger time.Duration
 
 	// ReceiveOnly makes a Listener send not one packet, for one-way links and silent observers: a gap is reported as soon as
