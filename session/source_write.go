@@ -63,8 +63,18 @@ func (s *Source) fragments(size int) int {
 	if size <= s.cfg.Room.Message() {
 		return 1 // RFC 3208, 9.2: and then it carries no OPT_FRAGMENT; OpenPGM receivers crash on one that does
 	}
-	part := s.cfg.Room.Fragment()
+	part := s.part(size)
 	return (size + part - 1) / part
+}
+
+// part is the length of all fragments but the last of a message of size bytes: one that leaves room for their parity, unless
+// only full packets bring the message down to the number of fragments that OpenPGM takes. Those are repaired by replay.
+func (s *Source) part(size int) int {
+	part, full := s.cfg.Room.Fragment(), s.cfg.Room.Message()-wire.FragmentBytes
+	if size > foreignParts*part && size <= foreignParts*full {
+		return full
+	}
+	return part
 }
 
 // MaxMessage is the longest message the window can hold at all.
@@ -86,7 +96,7 @@ func (s *Source) WriteMessage(now mono.Time, b []byte) bool {
 		s.put(b, window.Fragment{})
 		return true
 	}
-	first, part := s.window.End(), s.cfg.Room.Fragment()
+	first, part := s.window.End(), s.part(len(b))
 	for offset := 0; offset < len(b); offset += part {
 		s.put(b[offset:min(offset+part, len(b))], window.Fragment{First: first, Offset: uint32(offset), Length: uint32(len(b))})
 	}
