@@ -65,7 +65,11 @@ func TestJoin(t *testing.T) {
 func TestJoinInMessage(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		s := w.dial(Config{Rate: flow.Mbps})
-		go w.message(s, string(random(1, 22000))) // takes 180 ms
+		go func() { // takes 180 ms
+			if err := s.WriteMessage(random(1, 22000)); err != nil {
+				t.Error(err)
+			}
+		}()
 		time.Sleep(80 * time.Millisecond)
 		l := w.listen(2, Config{Join: JoinNow})
 		time.Sleep(200 * time.Millisecond)
