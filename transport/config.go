@@ -70,8 +70,8 @@ type Config struct {
 	// a source claims never makes a receiver's window larger. Zero: 65536.
 	MaxWindow int
 
-	// MaxMessage is the longest message that WriteMessage sends and a receiver accepts, in bytes. Zero: 22528, the most that
-	// OpenPGM takes at an MTU of 1500 over IPv6.
+	// MaxMessage is the longest message that WriteMessage sends and a receiver accepts, in bytes. Zero: a source sends up to 22528, the
+	// most that OpenPGM takes at an MTU of 1500 over IPv6; a receiver accepts up to 65535, the most that OpenPGM sends at any MTU.
 	MaxMessage int
 
 	// MaxSources is how many sources a Listener keeps state for at once; packets of others are refused and counted. Zero: 256.
@@ -169,6 +169,7 @@ const (
 	defaultWindowAge     = 2 * time.Second
 	defaultMaxWindow     = 65536
 	defaultMaxMessage    = 22528
+	defaultAccept        = 65535 // PGM_MAX_APDU of OpenPGM
 	defaultMaxSources    = 256
 	defaultRepairTimeout = 10 * time.Second
 	defaultHeartbeatMin  = 10 * time.Millisecond

@@ -199,11 +199,21 @@ func (o *opening) peersConfig() session.PeersConfig {
 	return session.PeersConfig{
 		DestinationPort: c.DestinationPort, Group: o.group.Addr(), UDPPort: udpPort(o.network, o.group), HopLimit: c.HopLimit,
 		MaxWindow: powerOfTwo(c.MaxWindow), WindowBytes: int64(c.WindowBytes),
-		MaxMessage: c.MaxMessage, MaxSources: c.MaxSources, Backlog: backlog,
+		MaxMessage: o.acceptMessage(), MaxSources: c.MaxSources, Backlog: backlog,
 		Join: c.Join, Unordered: c.Unordered, ReceiveOnly: c.ReceiveOnly,
 		MaxDelay: c.MaxDelay, RepairTimeout: c.RepairTimeout, Expiry: c.Expiry,
 		NAKBackoff: c.NAKBackoff, NAKRepeat: c.NAKRepeat, NAKData: c.NAKData, UniformBackoff: c.UniformBackoff,
 	}
+}
+
+// acceptMessage is the longest message that a receiver takes: MaxMessage, or if that is not set the longest that a source of
+// OpenPGM can send, as far as the window has room for it.
+func (o *opening) acceptMessage() int {
+	c := &o.cfg
+	if o.given.MaxMessage != 0 {
+		return c.MaxMessage
+	}
+	return max(c.MaxMessage, min(defaultAccept, powerOfTwo(c.MaxWindow)*fragmentMin, c.WindowBytes/2))
 }
 
 // udpPort is where NAKs go; raw IP has no ports.
