@@ -165,15 +165,15 @@ type family struct {
 	name  string
 	group netip.Addr
 	addr  func(netem.Node) netip.Addr
-	// mtu is one with which OpenPGM's fragments are a multiple of 16 bytes: see testdata/pgm_tx.c.
-	mtu int
+	// mtu is one with which OpenPGM's fragments, of so many bytes, are a multiple of 16: see testdata/pgm_tx.c.
+	mtu, fragment int
 }
 
 const port = 7500
 
 var families = []family{
-	{"IPv4", netip.MustParseAddr("239.192.0.9"), netem.Node.Addr4, 1496},
-	{"IPv6", netip.MustParseAddr("ff15::8000:9"), netem.Node.Addr6, 1500},
+	{"IPv4", netip.MustParseAddr("239.192.0.9"), netem.Node.Addr4, 1496, 1424},
+	{"IPv6", netip.MustParseAddr("ff15::8000:9"), netem.Node.Addr6, 1500, 1408},
 }
 
 // network is the group as OpenPGM wants it, for a node.
