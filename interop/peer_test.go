@@ -85,7 +85,7 @@ func startPeer(t *testing.T, l *netem.Lab, n netem.Node, name string, args ...st
 	p := &peer{t: t, name: name, lines: make(chan string, 16)}
 	p.cmd = exec.Command(filepath.Join(peers.dir, name), args...)
 	p.cmd.Stderr = &p.stderr
-	// Pipes of our own: those of exec.Cmd are made by Start in another goroutine's time.
+	// Pipes of our own: Wait would close that of StdoutPipe before all was read.
 	in, stdin, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -95,45 +97,76 @@ type received struct {
 	err      error
 }
 
-// receive accepts one source and reads all of it. whole tells of the moment at which there were n bytes.
-func receive(ln *transport.Listener, n int, stream bool, whole chan<- struct{}) (got received) {
-	told := false
-	tell := func() {
-		if !told && (len(got.data) >= n || got.err != nil) {
-			told = true
-			close(whole)
+// receiving is a receiver of ours at work.
+type receiving struct {
+	whole    chan struct{} // closed when there is all of the data, or an error
+	done     chan struct{} // closed at the end, after which got may be read
+	got      received
+	receiver atomic.Pointer[transport.Receiver]
+}
+
+// receive accepts one source and reads all of it, as a stream or as messages; n bytes are expected.
+func receive(t *testing.T, ln *transport.Listener, n int, stream bool) *receiving {
+	g := &receiving{whole: make(chan struct{}), done: make(chan struct{})}
+	go func() {
+		defer close(g.done)
+		whole := sync.OnceFunc(func() { close(g.whole) })
+		defer whole()
+		g.got.err = g.read(ln, stream, func() {
+			if len(g.got.data) >= n {
+				whole()
+			}
+		})
+	}()
+	t.Cleanup(func() { // of a test that failed before the end
+		ln.Close()
+		if r := g.receiver.Load(); r != nil {
+			r.Close()
 		}
-	}
-	defer tell()
+		<-g.done
+	})
+	return g
+}
+
+// read reads until the source ends. It calls progress after each read.
+func (g *receiving) read(ln *transport.Listener, stream bool, progress func()) error {
 	ln.SetDeadline(time.Now().Add(patience))
 	r, err := ln.AcceptReceiver()
 	if err != nil {
-		got.err = err
-		return got
+		return err
 	}
+	g.receiver.Store(r)
 	defer r.Close()
+	defer func() { g.got.stats = r.Stats() }()
 	r.SetReadDeadline(time.Now().Add(patience))
-	b := make([]byte, 1<<16)
-	for {
-		var k int
+	for b := make([]byte, 1<<16); ; progress() {
+		var n int
 		if stream {
-			k, err = r.Read(b)
+			n, err = r.Read(b)
 		} else {
-			k, err = r.ReadMessage(b)
-			got.messages = append(got.messages, k)
+			n, err = r.ReadMessage(b)
 		}
-		got.data = append(got.data, b[:k]...)
-		got.stats = r.Stats()
-		switch {
-		case errors.Is(err, io.EOF):
-			got.messages = got.messages[:max(len(got.messages)-1, 0)]
-			return got
-		case err != nil:
-			got.err = err
-			return got
+		if errors.Is(err, io.EOF) {
+			return nil
 		}
-		tell()
+		if err != nil {
+			return err
+		}
+		g.got.data = append(g.got.data, b[:n]...)
+		if !stream {
+			g.got.messages = append(g.got.messages, n)
+		}
 	}
+}
+
+// wait waits for the end and returns what was received; an error fails the test.
+func (g *receiving) wait(t *testing.T) *received {
+	t.Helper()
+	<-g.done
+	if g.got.err != nil {
+		t.Error(g.got.err)
+	}
+	return &g.got
 }
 
 // messageSizes are lengths of messages that go round: short ones, one packet's worth and just more in both families, the most
@@ -256,20 +289,16 @@ func TestOpenPGMSource(t *testing.T) {
 			sizes := []int{1400, 20000, 1, 1424, 1400, 1425, 16 * f.fragment, 5000}
 			sent := startCapture(t, l, 0, f.addr(0))
 			p := startSource(t, l, &f, data, sizes)
-			whole, results := make(chan struct{}), make(chan received, 1)
 			start := time.Now()
-			go func() { results <- receive(ln, size, stream, whole) }()
+			r := receive(t, ln, size, stream)
 			fmt.Fprintln(p.stdin)
 			p.expect("sent", patience)
-			<-whole
+			<-r.whole
 			took := time.Since(start)
 			p.end() // only now: nobody repairs after OpenPGM's FIN
-			got := <-results
+			got := r.wait(t)
 			logReceiver(t, &got.stats)
 			t.Logf("%d bytes in %v", size, took)
-			if got.err != nil {
-				t.Error(got.err)
-			}
 			wantBytes(t, "our receiver", got.data, data)
 			if want := cut(size, sizes); !stream && !slices.Equal(got.messages, want) {
 				t.Errorf("our receiver got %d messages that are not the %d sent", len(got.messages), len(want))
@@ -291,8 +320,7 @@ func TestBothReceivers(t *testing.T) {
 			l := newLab(t, netem.LabConfig{Receivers: 2, Loss: loss, SenderLoss: loss, Wire: true})
 			p, file := startReceiver(t, l, 0, &f, size)
 			ln := listen(t, l, 1, &f)
-			whole, results := make(chan struct{}), make(chan received, 1)
-			go func() { results <- receive(ln, size, false, whole) }()
+			r := receive(t, ln, size, false)
 			s := dial(t, l, &f)
 			data := payload(size)
 			start := time.Now()
@@ -302,12 +330,9 @@ func TestBothReceivers(t *testing.T) {
 			if err := s.Close(); err != nil {
 				t.Error(err)
 			}
-			got := <-results
+			got := r.wait(t)
 			logSource(t, s)
 			logReceiver(t, &got.stats)
-			if got.err != nil {
-				t.Error(got.err)
-			}
 			wantBytes(t, "our receiver", got.data, data)
 			wantSuffix(t, "our receiver", got.messages, messages)
 			wantLoss(t, l, 0)

@@ -100,17 +100,13 @@ func TestDissect(t *testing.T) {
 			up := startCapture(t, l, 0, f.addr(0))
 			ln := listen(t, l, 0, &f)
 			data := payload(2 << 20)
-			whole, results := make(chan struct{}), make(chan received, 1)
-			go func() { results <- receive(ln, len(data), false, whole) }()
+			r := receive(t, ln, len(data), false)
 			s := dial(t, l, &f)
 			messages := send(t, s, data)
 			if err := s.Close(); err != nil {
 				t.Error(err)
 			}
-			got := <-results
-			if got.err != nil {
-				t.Error(got.err)
-			}
+			got := r.wait(t)
 			wantBytes(t, "our receiver", got.data, data)
 			wantSuffix(t, "our receiver", got.messages, messages)
 			reset(t, dial(t, l, &f))
