@@ -413,6 +413,36 @@ func (s *Scheduler) asked(now mono.Time, x, prev *span) *span {
 	return x
 }
 
+// Hurry shortens waits that began under a slower Timing to what the present one would make of them from now on. It lengthens
+// none, and what counts against Limit stays. It costs as much as there are ranges: call it when Timing falls at one stroke.
+func (s *Scheduler) Hurry(now mono.Time) {
+	if s.age.head == nil {
+		return
+	}
+	wait := s.timing.draw(s.rng)
+	for x := s.age.head; x != nil; x = x.links[byAge].next {
+		if x.ready {
+			continue
+		}
+		at := now.Add(wait)
+		switch {
+		case x.young:
+			if wait >= x.wait {
+				continue
+			}
+			x.wait, at = wait, x.deadline.Add(wait-x.wait)
+		case x.state == WaitNCF:
+			at = now.Add(s.timing.stretch(s.timing.Repeat, x.retries))
+		case x.state == WaitData:
+			at = now.Add(s.timing.stretch(s.timing.Data, x.retries))
+		}
+		if at < x.deadline {
+			x.deadline = at
+			s.timers.fix(x.index)
+		}
+	}
+}
+
 // Expired removes a range that has been missing for Limit and returns it, the longest missing first; ok is false when there is
 // none (left).
 func (s *Scheduler) Expired(now mono.Time) (r seq.Range, ok bool) {

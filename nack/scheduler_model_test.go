@@ -195,6 +195,27 @@ func (m *schedulerModel) dueNow(now mono.Time, room int) (due []seq.Num) {
 	return due
 }
 
+func (m *schedulerModel) hurry(now mono.Time) {
+	if len(m.num) == 0 {
+		return
+	}
+	wait := m.t.draw(m.rng)
+	m.all(func(_ seq.Num, x *missing) {
+		switch {
+		case x.ready:
+		case x.young:
+			x.deadline -= mono.Time(max(x.wait-wait, 0))
+			x.wait = min(x.wait, wait)
+		case x.state == BackOff:
+			x.deadline = min(x.deadline, now.Add(wait))
+		case x.state == WaitNCF:
+			x.deadline = min(x.deadline, now.Add(m.interval(m.t.Repeat, x.retries)))
+		case x.state == WaitData:
+			x.deadline = min(x.deadline, now.Add(m.interval(m.t.Data, x.retries)))
+		}
+	})
+}
+
 func (m *schedulerModel) deadline() mono.Time {
 	if m.anyReady() {
 		return m.due
@@ -318,7 +339,14 @@ func TestSchedulerModel(t *testing.T) {
 					t.Fatalf("%d suppressed, %d missing, want %d, %d", s.Suppressed(), s.Len(), m.hushed, len(m.num))
 				}
 			},
-			"wait":  func(t *rapid.T) { now = now.Add(time.Duration(rapid.IntRange(1, 100).Draw(t, "d"))) },
+			"wait": func(t *rapid.T) { now = now.Add(time.Duration(rapid.IntRange(1, 100).Draw(t, "d"))) },
+			"hurry": func(t *rapid.T) {
+				m.t.Backoff = time.Duration(rapid.IntRange(0, 300).Draw(t, "backoff"))
+				m.t.MaxInterval = time.Duration(rapid.IntRange(1, 1000).Draw(t, "maxInterval"))
+				s.SetTiming(m.t)
+				m.hurry(now)
+				s.Hurry(now)
+			},
 			"sleep": func(t *rapid.T) { now = max(now, min(s.Deadline(), now.Add(5000))) },
 			"gap": func(t *rapid.T) {
 				r := seq.Range{From: m.hi.Add(rapid.IntRange(0, 3).Draw(t, "skip"))}

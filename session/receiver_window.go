@@ -52,20 +52,12 @@ func (r *Receiver) handleSPM(now mono.Time, _ Meta, p *wire.Packet) {
 	}
 	if p.Options.Set.Has(wire.OptFIN) && !r.fin {
 		r.fin = true
-		r.hurry(now) // waits that began before may outlast the source
+		r.naks.SetTiming(r.timing())
+		r.naks.Hurry(now) // waits that began before may outlast the source
 		r.trace(now, EventFIN, seq.Range{From: r.trail, To: r.lead.Add(1)})
 	}
 	if p.Options.Set.Has(wire.OptRST) {
 		r.resetBySource(now, p.Options.Reset)
-	}
-}
-
-// hurry asks anew for everything missing, at the shorter intervals that hold from now on.
-func (r *Receiver) hurry(now mono.Time) {
-	r.naks.SetTiming(r.timing())
-	for gap, ok := r.window.NextMissing(r.window.Next()); ok; gap, ok = r.window.NextMissing(gap.To) {
-		r.naks.Forget(gap)
-		r.naks.Missing(now, gap, r.lead)
 	}
 }
 
@@ -76,10 +68,11 @@ func (r *Receiver) learn(now mono.Time, p *wire.Packet) {
 		o := &p.Options.Peer
 		r.ours = true
 		r.nakPort, r.spmTime, r.spmAt = o.Port, o.Time, now
-		grtt := r.grtt
+		guess := r.grtt
 		r.grtt, r.group = flow.DecodeGRTT(o.GRTT), flow.DecodeGroupSize(o.GroupSize)
-		if r.grtt < grtt/4 {
-			r.hurry(now) // a guess gave way to a measurement: waits that began by it are far too long
+		if r.grtt < guess/4 {
+			r.naks.SetTiming(r.timing())
+			r.naks.Hurry(now) // waits that began by the guess are far too long
 		}
 		if o.Window > 0 && uint64(o.Window) < uint64(slots) {
 			slots = 1
