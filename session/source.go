@@ -36,6 +36,7 @@ type Source struct {
 	partialAt mono.Time // when it leaves unfilled; Never when there is none
 	maxUnsent int       // Write blocks at this many unsent bytes
 	starved   bool      // a writer found no slot: reclaim by WindowHold until one is free
+	waited    bool      // a writer did since the latest SPM
 	joinable  bool      // the trail still stands at the first packet
 
 	spm    spmSchedule

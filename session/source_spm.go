@@ -98,7 +98,7 @@ func (s *Source) sendSPM(now mono.Time, t *Transmit) bool {
 		Time: micros(now), GRTT: flow.EncodeGRTT(grtt), GroupSize: flow.EncodeGroupSize(s.repairs.GroupSize()),
 		Port: s.cfg.NAKPort, Window: uint32(s.cfg.Slots),
 	}
-	if s.spm.probe(now, s.sampledAt) {
+	if s.probe(now) {
 		o.Peer.Flags |= peerProbe
 	}
 	if s.joinable {
@@ -110,6 +110,7 @@ func (s *Source) sendSPM(now mono.Time, t *Transmit) bool {
 	t.Segment = len(t.B)
 	s.limiter.TookControl(now, s.count(t, 1))
 	s.stats.SPMs++
+	s.waited = s.starved
 	s.tune(now)
 	s.spm.sent(now, grtt)
 	s.endingSent(now)
@@ -119,7 +120,8 @@ func (s *Source) sendSPM(now mono.Time, t *Transmit) bool {
 // micros is the source's clock as its option carries it: microseconds modulo 2^32.
 func micros(now mono.Time) uint32 { return uint32(uint64(now) / 1000) }
 
-// probe reports whether the SPM should ask for a round trip sample: data flowed and none came lately.
-func (c *spmSchedule) probe(now, sampled mono.Time) bool {
-	return sampled == mono.Never || now.Sub(sampled) >= probeInterval
+// probe reports whether the SPM should ask for a round trip sample: none came lately, or writers wait for slots that a
+// smaller round trip time would free sooner.
+func (s *Source) probe(now mono.Time) bool {
+	return s.sampledAt == mono.Never || s.waited || now.Sub(s.sampledAt) >= probeInterval
 }

@@ -52,7 +52,7 @@ func (s *Source) slots(now mono.Time, need int) bool {
 	if s.window.Free() >= need {
 		return true
 	}
-	s.starved = true
+	s.starved, s.waited = true, true
 	s.reclaim(now)
 	s.starved = s.window.Free() < need
 	return !s.starved
