@@ -36,6 +36,8 @@ func dissect(t *testing.T, file string) dissection {
 		"-o", "pgm.check_checksum:TRUE", "-T", "fields",
 		"-e", "frame.number", "-e", "frame.protocols", "-e", "udp.length", "-e", "pgm.hdr.type", "-e", "pgm.hdr.cksum.status",
 		"-e", "_ws.expert.message")
+	home := t.TempDir() // nobody's preferences
+	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME="+home, "WIRESHARK_CONFIG_DIR="+home)
 	out, err := cmd.Output()
 	if err != nil {
 		var exit *exec.ExitError
