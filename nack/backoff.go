@@ -26,6 +26,19 @@ func Wait(rng *rand.Rand, max time.Duration, groupSize float64) time.Duration {
 	return min(time.Duration(float64(max)/lambda*math.Log(y)), max-1)
 }
 
+const (
+	roundTrips = 4  // T of a large group in group round trips (RFC 5401)
+	largeGroup = 33 // receivers from which on it has that
+)
+
+// Interval returns the T (NAK_BO_IVL) that suits a group: four times its greatest round trip, and less for a few receivers, down
+// to nothing for one. Waiting saves a group of N at most N-1 NAKs a loss; where N is small that is not worth the delay
+// of every repair.
+func Interval(grtt time.Duration, groupSize float64) time.Duration {
+	full := roundTrips * grtt
+	return time.Duration(float64(full) * min(1, (clampGroup(groupSize)-1)/(largeGroup-1)))
+}
+
 // UniformWait draws RFC 3208's own backoff: uniform in (0, max]. A max of zero or less is no wait.
 func UniformWait(rng *rand.Rand, max time.Duration) time.Duration {
 	if max <= 0 {

@@ -24,32 +24,34 @@ import (
 // The answer is the number of receivers that lost the same packet. Where each loses on its own that is few, mostly one; Repairs
 // therefore never puts it below the number of receivers it has heard.
 type groupEstimate struct {
-	size    float64
-	backoff time.Duration // T
-	n       float64       // N
-	g       float64       // e^(lambda*D/T)
-	next    mono.Time     // when the next number may be counted
+	size float64
+	grtt time.Duration // D
+	n    float64       // N
+	g    float64       // e^(lambda*D/T)
+	next mono.Time     // when the next number may be counted
 }
 
 const (
-	roundTrips = 4       // T/D: receivers use T = 4*GRTT
-	gain       = 1. / 20 // how fast the estimate follows; it scatters by a third about the truth
-	leap       = 2       // it at most doubles with one count
+	gain = 1. / 20 // how fast the estimate follows; it scatters by a third about the truth
+	leap = 2       // it at most doubles with one count
 )
 
-// setBackoff tells what receivers use from now on: T and N.
-func (e *groupEstimate) setBackoff(max time.Duration, groupSize float64) {
+// setGroup tells what receivers use from now on: D, N, and T by Interval.
+func (e *groupEstimate) setGroup(grtt time.Duration, groupSize float64) {
 	n := clampGroup(groupSize)
-	if e.backoff == max && e.n == n {
+	if e.grtt == grtt && e.n == n {
 		return
 	}
-	e.backoff, e.n = max, n
-	e.g = math.Exp((math.Log(n) + 1) / roundTrips)
+	e.grtt, e.n = grtt, n
+	e.g = math.MaxFloat64 // T is 0: nobody is silenced
+	if t := Interval(grtt, n); t > 0 {
+		e.g = min(e.g, math.Exp((math.Log(n)+1)*float64(grtt)/float64(t)))
+	}
 }
 
 // window is how long after the first NAK for a number others belong to the same loss: a round trip, and half of one for what is
 // slower than it should be. Receivers that ask again do so later.
-func (e *groupEstimate) window() time.Duration { return e.backoff / roundTrips * 3 / 2 }
+func (e *groupEstimate) window() time.Duration { return e.grtt * 3 / 2 }
 
 // expect returns E(n).
 func (e *groupEstimate) expect(n float64) float64 {

@@ -24,10 +24,10 @@ type lossGroup struct {
 // lose lets every receiver of who lose one packet, and plays the NAKs that follow until the NCF silences the rest.
 func (g *lossGroup) lose(who []int) (naks int) {
 	n := g.r.GroupSize()
-	g.r.SetBackoff(roundTrips*g.grtt, n)
+	g.r.SetGroup(g.grtt, n)
 	waits, first := make([]time.Duration, len(who)), time.Duration(math.MaxInt64)
 	for i := range who {
-		waits[i] = Wait(g.rng, roundTrips*g.grtt, n)
+		waits[i] = Wait(g.rng, Interval(g.grtt, n), n)
 		first = min(first, waits[i])
 	}
 	for i, w := range waits {
@@ -120,7 +120,7 @@ func TestGroupSizeIndependentLoss(t *testing.T) {
 // A forged flood moves the estimate to its bounds, not past them.
 func TestGroupSizeClamped(t *testing.T) {
 	e := groupEstimate{size: 1}
-	e.setBackoff(time.Second, 1e6)
+	e.setGroup(time.Second, 1e6)
 	for range 1000 {
 		e.sample(math.MaxInt32)
 	}
@@ -141,13 +141,13 @@ func TestGroupExpectation(t *testing.T) {
 	for _, advertised := range []float64{1, 10, 1000} {
 		for _, n := range []int{1, 10, 100, 1000} {
 			var e groupEstimate
-			e.setBackoff(4*time.Second, advertised)
+			e.setGroup(time.Second, advertised)
 			rng := rand.New(rand.NewPCG(uint64(n), 5))
 			sum, waits := 0, make([]time.Duration, n)
 			for range rounds {
 				first := time.Duration(math.MaxInt64)
 				for i := range waits {
-					waits[i] = Wait(rng, 4*time.Second, advertised)
+					waits[i] = Wait(rng, Interval(time.Second, advertised), advertised)
 					first = min(first, waits[i])
 				}
 				for _, w := range waits {
@@ -164,7 +164,7 @@ func TestGroupExpectation(t *testing.T) {
 	}
 	var e groupEstimate
 	for n := 1.0; n <= MaxGroupSize; n *= 10 {
-		e.setBackoff(time.Second, n)
+		e.setGroup(time.Second, n)
 		for k, last := 1.0, 0.0; k <= MaxGroupSize; k *= 1.1 {
 			if got := e.expect(k); got < last {
 				t.Fatalf("advertised %v: the expectation falls at %.1f from %v to %v", n, k, last, got)

@@ -50,9 +50,9 @@ type RepairsConfig struct {
 	// ReceiverShare is how many bytes of repairs a second one receiver may cause while others wait; 100 ms of it may come at
 	// once. Zero or less: no limit.
 	ReceiverShare int64
-	// Backoff and GroupSize are what receivers use for Wait until SetBackoff says otherwise; GroupSize is also where the
-	// estimate starts. Defaults 40 ms and 10.
-	Backoff   time.Duration
+	// GRTT and GroupSize are what receivers draw their waits by (see Interval) until SetGroup says otherwise; GroupSize is also
+	// where the estimate starts. Defaults 10 ms and 10.
+	GRTT      time.Duration
 	GroupSize float64
 }
 
@@ -69,8 +69,8 @@ func (c RepairsConfig) withDefaults() RepairsConfig {
 	if c.MaxRequesters <= 0 {
 		c.MaxRequesters = 1024
 	}
-	if c.Backoff == 0 {
-		c.Backoff = 40 * time.Millisecond
+	if c.GRTT == 0 {
+		c.GRTT = 10 * time.Millisecond
 	}
 	if c.GroupSize == 0 {
 		c.GroupSize = 10
@@ -152,7 +152,7 @@ func NewRepairs(c RepairsConfig) *Repairs {
 		requesters: newRequesters(c.MaxRequesters, c.ReceiverShare),
 		group:      groupEstimate{size: clampGroup(c.GroupSize)},
 	}
-	r.group.setBackoff(c.Backoff, c.GroupSize)
+	r.group.setGroup(c.GRTT, c.GroupSize)
 	return r
 }
 
@@ -162,11 +162,9 @@ func (r *Repairs) SetHoldOff(d time.Duration) { r.cfg.HoldOff = d }
 // SetShare changes ReceiverShare, as the rate changes. Zero or less turns it off for what is asked from now on.
 func (r *Repairs) SetShare(bytesPerSecond int64) { r.requesters.share = bytesPerSecond }
 
-// SetBackoff tells which maximum (T, taken as four times the greatest round trip) and which group size receivers are told to
-// back off by; GroupSize reads their NAKs accordingly.
-func (r *Repairs) SetBackoff(max time.Duration, groupSize float64) {
-	r.group.setBackoff(max, groupSize)
-}
+// SetGroup tells which greatest round trip and which group size receivers are told to draw their waits by; GroupSize reads their
+// NAKs accordingly.
+func (r *Repairs) SetGroup(grtt time.Duration, groupSize float64) { r.group.setGroup(grtt, groupSize) }
 
 // NAK takes one number of a NAK from the receiver at from; bytes is what its repair will cost. The number is to be confirmed by
 // the next NCFs unless it was a moment ago.

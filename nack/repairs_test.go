@@ -120,7 +120,7 @@ func (m *repairsModel) unconfirm(n seq.Num) {
 // Repairs forgets is what has no effect any more.
 func TestRepairsModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		cfg := RepairsConfig{HoldOff: 20, NCFSpacing: 10, MaxQueued: rapid.IntRange(1, 40).Draw(t, "max"), Backoff: 40}
+		cfg := RepairsConfig{HoldOff: 20, NCFSpacing: 10, MaxQueued: rapid.IntRange(1, 40).Draw(t, "max"), GRTT: 10}
 		if rapid.Bool().Draw(t, "shared") {
 			cfg.ReceiverShare = 5e9 // 5 bytes a nanosecond
 		}
@@ -354,7 +354,7 @@ type steadyRepairs struct {
 }
 
 func newSteadyRepairs() *steadyRepairs {
-	return &steadyRepairs{r: NewRepairs(RepairsConfig{ReceiverShare: 1e6, Backoff: ms}), ncfs: make([]seq.Num, 0, MaxList)}
+	return &steadyRepairs{r: NewRepairs(RepairsConfig{ReceiverShare: 1e6, GRTT: ms / 4}), ncfs: make([]seq.Num, 0, MaxList)}
 }
 
 func (s *steadyRepairs) step() {

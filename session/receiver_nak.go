@@ -15,7 +15,7 @@ import (
 func (r *Receiver) timing() nack.Timing {
 	cfg := &r.peers.cfg
 	t := nack.Timing{
-		Backoff: 4 * r.grtt, GroupSize: r.group, Uniform: cfg.UniformBackoff,
+		Backoff: nack.Interval(r.grtt, r.group), GroupSize: r.group, Uniform: cfg.UniformBackoff,
 		Repeat: 2*r.grtt + time.Millisecond, Data: 4*r.grtt + time.Millisecond,
 		MaxInterval: maxInterval, Tolerance: reorderWait, TolerancePackets: reorderPackets,
 		Limit: cfg.RepairTimeout,

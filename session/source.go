@@ -86,7 +86,7 @@ func NewSource(now mono.Time, cfg SourceConfig, rng *rand.Rand) *Source {
 		HoldOff:    s.holdOff(now),
 		NCFSpacing: s.holdOff(now),
 		MaxQueued:  cfg.Slots,
-		Backoff:    4 * cfg.InitialGRTT,
+		GRTT:       cfg.InitialGRTT,
 		GroupSize:  cfg.InitialGroup,
 	})
 	s.tune(now)
@@ -138,7 +138,7 @@ func (s *Source) grace() time.Duration {
 func (s *Source) tune(now mono.Time) {
 	grtt := s.grtt.Value(now)
 	s.repairs.SetHoldOff(s.holdOff(now))
-	s.repairs.SetBackoff(4*grtt, s.repairs.GroupSize())
+	s.repairs.SetGroup(grtt, s.repairs.GroupSize())
 	if s.cfg.Rate != flow.Unlimited {
 		s.repairs.SetShare(int64(float64(s.cfg.Rate) / 8 * s.cfg.ReceiverShare))
 	}

@@ -52,9 +52,10 @@ func (s *Source) slots(now mono.Time, need int) bool {
 	if s.window.Free() >= need {
 		return true
 	}
-	s.starved, s.waited = true, true
+	s.starved = true
 	s.reclaim(now)
 	s.starved = s.window.Free() < need
+	s.waited = s.waited || s.starved
 	return !s.starved
 }
 
