@@ -35,7 +35,7 @@ type Source struct {
 	partial   int       // bytes of the stream packet being filled in window.Slot()
 	partialAt mono.Time // when it leaves unfilled; Never when there is none
 	maxUnsent int       // Write blocks at this many unsent bytes
-	starved   bool      // a writer found no slot: reclaim by WindowHold until one is free
+	need      int       // slots that a blocked writer waits for: reclaim by WindowHold until they are free
 	waited    bool      // a writer did since the latest SPM
 	joinable  bool      // the trail still stands at the first packet
 
@@ -109,9 +109,14 @@ func (s *Source) holdOff(now mono.Time) time.Duration {
 	return max(s.grtt.Value(now), time.Millisecond)
 }
 
-// hold is WindowHold: how long a packet that was sent stays repairable while a writer waits for its slot. A repair cycle is the
-// back-off's longest wait (4 GRTT) and the ways there and back; how late NAKs really come is seen too. Without a rate
-// nothing but this holds a source back that is faster than its receivers.
+// cycle is how long it takes to ask for a repair and get it: the longest back-off and the ways there and back.
+func (s *Source) cycle(now mono.Time) time.Duration {
+	grtt := s.grtt.Value(now)
+	return nack.Interval(grtt, s.repairs.GroupSize()) + grtt + time.Millisecond
+}
+
+// hold is WindowHold: how long a packet that was sent stays repairable while a writer waits for its slot: four repair cycles, and
+// how late NAKs really come. Without a rate nothing but this holds a source back that is faster than its receivers.
 func (s *Source) hold(now mono.Time) time.Duration {
 	if s.cfg.WindowHold > 0 {
 		return s.cfg.WindowHold
@@ -120,9 +125,8 @@ func (s *Source) hold(now mono.Time) time.Duration {
 	if s.cfg.Rate == flow.Unlimited {
 		least = holdUnlimited
 	}
-	cycles := 4 * (5*s.grtt.Value(now) + time.Millisecond)
 	late := min(5*s.lag.Value(now)/2, maxInterval)
-	return min(max(cycles, late, least), s.cfg.WindowAge)
+	return min(max(4*s.cycle(now), late, least), s.cfg.WindowAge)
 }
 
 // grace is how much longer a writer waits for a packet that is still being repaired. Without a rate the repairs are what
@@ -285,8 +289,8 @@ func (s *Source) reclaim(now mono.Time) {
 	oldest, queued := s.repairs.Oldest()
 	trail := s.window.Trail()
 	s.window.Reclaim(now, s.cfg.WindowAge, idleGrace, oldest, queued, s.window.Slots())
-	if s.starved && s.window.Free() == 0 {
-		s.window.Reclaim(now, s.hold(now), s.grace(), oldest, queued, max(s.window.Slots()/64, 1))
+	if short := s.need - s.window.Free(); short > 0 {
+		s.window.Reclaim(now, s.hold(now), s.grace(), oldest, queued, max(s.window.Slots()/64, short))
 	}
 	if s.window.Trail() != trail {
 		s.joinable = false
@@ -298,7 +302,7 @@ func (s *Source) reclaim(now mono.Time) {
 func (s *Source) reclaimAt() mono.Time {
 	oldest, queued := s.repairs.Oldest()
 	at := s.window.ReclaimAt(s.cfg.WindowAge, idleGrace, oldest, queued)
-	if s.starved && s.window.Free() == 0 {
+	if s.window.Free() < s.need {
 		at = min(at, s.window.ReclaimAt(s.hold(s.clock), s.grace(), oldest, queued))
 	}
 	return at

@@ -71,7 +71,7 @@ func (s *Source) finishAt() mono.Time {
 	case s.end.reset && s.end.spms >= finSPMs:
 		return s.spm.last
 	}
-	quiet := max(quietCycles*5*s.grtt.Value(s.clock), quietMin)
+	quiet := max(quietCycles*s.cycle(s.clock), quietMin)
 	content := max(s.end.sentAt, s.end.lastNAK).Add(quiet)
 	last := s.end.sentAt.Add(lingerMost * s.cfg.Linger)
 	switch {

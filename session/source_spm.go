@@ -110,7 +110,7 @@ func (s *Source) sendSPM(now mono.Time, t *Transmit) bool {
 	t.Segment = len(t.B)
 	s.limiter.TookControl(now, s.count(t, 1))
 	s.stats.SPMs++
-	s.waited = s.starved
+	s.waited = s.window.Free() < s.need
 	s.tune(now)
 	s.spm.sent(now, grtt)
 	s.endingSent(now)

@@ -50,13 +50,17 @@ func (s *Source) MessageWritable(now mono.Time, size int) bool {
 // slots reports whether need slots are free, making room if the rules allow.
 func (s *Source) slots(now mono.Time, need int) bool {
 	if s.window.Free() >= need {
+		s.need = 0
 		return true
 	}
-	s.starved = true
+	s.need = need
 	s.reclaim(now)
-	s.starved = s.window.Free() < need
-	s.waited = s.waited || s.starved
-	return !s.starved
+	if s.window.Free() >= need {
+		s.need = 0
+		return true
+	}
+	s.waited = true
+	return false
 }
 
 // fragments is how many packets a message of size bytes takes.
