@@ -122,10 +122,10 @@ func (c *Config) validateSizes() error {
 	}
 	switch slots := powerOfTwo(r.MaxWindow); {
 	case r.MaxMessage > slots*min(fragment, 1<<30/slots):
-		return refuse("MaxMessage (%d bytes) does not fit in MaxWindow (%d packets, %d of %d bytes are used)",
+		return refuse("MaxMessage (%d bytes) does not fit in MaxWindow (%d): the window has %d packets of %d bytes; change one of the two",
 			r.MaxMessage, r.MaxWindow, slots, fragment)
 	case r.MaxMessage > r.WindowBytes/2:
-		return refuse("MaxMessage (%d bytes) is more than half of WindowBytes (%d)", r.MaxMessage, r.WindowBytes)
+		return refuse("MaxMessage (%d bytes) is more than half of WindowBytes (%d): change one of the two", r.MaxMessage, r.WindowBytes)
 	}
 	return nil
 }
