@@ -58,7 +58,7 @@ func (d *driver) run(until mono.Time) {
 	}
 }
 
-// Over a minute of virtual time the bytes sent are within 0.1 % of the rate, whether the driver wakes up in time or late.
+// Over a minute of virtual time (at high rates 10 s) the bytes sent are within 0.1 % of the rate, whether the driver wakes up in time or late.
 func TestLimiterAchievesRate(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	drivers := map[string]func() time.Duration{
@@ -76,7 +76,11 @@ func TestLimiterAchievesRate(t *testing.T) {
 			t.Run(fmt.Sprintf("%v %s", r, name), func(t *testing.T) {
 				d := newDriver(LimiterConfig{Rate: r})
 				d.late = late
-				d.run(mono.Time(time.Minute))
+				length := time.Minute
+				if r > 100*Mbps {
+					length /= 6 // enough packets
+				}
+				d.run(mono.Time(length))
 				got := float64(d.dataBytes) * 8 / time.Duration(d.now).Seconds()
 				if ratio := got / float64(r); math.Abs(ratio-1) > 0.001 {
 					t.Errorf("%.3f %% of the rate", 100*ratio)
@@ -103,7 +107,7 @@ func TestLimiterLateBeyondDepth(t *testing.T) {
 // While both wait, repairs get their share and new data the rest; alone, each gets everything.
 func TestLimiterShares(t *testing.T) {
 	no := func() bool { return false }
-	rates := []Rate{Mbps, 100 * Mbps, 5 * Gbps}
+	rates := []Rate{Mbps, 100 * Mbps, Gbps}
 	if testing.Short() {
 		rates = rates[:2]
 	}
