@@ -47,7 +47,11 @@ func (c *Cell) Setting() string {
 }
 
 func (c *Cell) String() string {
-	return fmt.Sprintf("%s, %d receivers, %s loss", c.Setting(), c.Receivers, percent(c.Loss))
+	plural := "s"
+	if c.Receivers == 1 {
+		plural = ""
+	}
+	return fmt.Sprintf("%s, %d receiver%s, %s loss", c.Setting(), c.Receivers, plural, percent(c.Loss))
 }
 
 // Minimum is the least number of IP bytes a byte of use can cost under the scheme.
