@@ -70,11 +70,20 @@ type Machine struct {
 	Busy    time.Duration `json:"busy_ns"`    // CPU time of all processes, interrupts and soft interrupts, all processors
 	SoftIRQ time.Duration `json:"softirq_ns"` // of it
 	Steal   time.Duration `json:"steal_ns"`   // taken by other virtual machines, not in Busy
+	Idle    time.Duration `json:"idle_ns"`    // of all processors
 	Backlog uint64        `json:"backlog_drops"`
 }
 
 func (m Machine) sub(b Machine) Machine {
-	return Machine{m.Busy - b.Busy, m.SoftIRQ - b.SoftIRQ, m.Steal - b.Steal, m.Backlog - b.Backlog}
+	return Machine{m.Busy - b.Busy, m.SoftIRQ - b.SoftIRQ, m.Steal - b.Steal, m.Idle - b.Idle, m.Backlog - b.Backlog}
+}
+
+// BusyShare is the part of the processors' time in which they were not idle, 0 to 1.
+func (m Machine) BusyShare() float64 {
+	if total := m.Busy + m.Steal + m.Idle; total > 0 {
+		return 1 - float64(m.Idle)/float64(total)
+	}
+	return 0
 }
 
 // parseStat reads the first line of /proc/stat, in ticks of 10 ms.
@@ -93,6 +102,7 @@ func parseStat(text []byte, m *Machine) error {
 	m.Busy = time.Duration(n[0]+n[1]+n[2]+n[5]+n[6]) * tick
 	m.SoftIRQ = time.Duration(n[6]) * tick
 	m.Steal = time.Duration(n[7]) * tick
+	m.Idle = time.Duration(n[3]+n[4]) * tick
 	return nil
 }
 

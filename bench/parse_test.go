@@ -38,9 +38,12 @@ func TestParseMachine(t *testing.T) {
 	if err := parseSoftnet([]byte("0000000a 00000002 00000000\n0000000b 00000010 00000000\n"), &m); err != nil {
 		t.Fatal(err)
 	}
-	want := Machine{Busy: 1600 * time.Millisecond, SoftIRQ: 70 * time.Millisecond, Steal: 30 * time.Millisecond, Backlog: 18}
+	want := Machine{Busy: 1600 * time.Millisecond, SoftIRQ: 70 * time.Millisecond, Steal: 30 * time.Millisecond, Idle: 90050 * time.Millisecond, Backlog: 18}
 	if m != want {
 		t.Errorf("got %+v, want %+v", m, want)
+	}
+	if got := (Machine{Busy: 2, Steal: 1, Idle: 1}).BusyShare(); got != 0.75 {
+		t.Errorf("three quarters busy are %v", got)
 	}
 	if parseStat([]byte("intr 1 2"), &m) == nil || parseSoftnet([]byte("0a zz\n"), &m) == nil {
 		t.Error("took text that is something else")

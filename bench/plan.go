@@ -214,7 +214,7 @@ func handRate(receivers int) flow.Rate {
 	case receivers <= 4:
 		return 1000 * flow.Mbps
 	default:
-		return 600 * flow.Mbps
+		return 800 * flow.Mbps
 	}
 }
 

@@ -28,6 +28,7 @@ type Row struct {
 	SenderCPU   CPU     `json:"sender_cpu"`           // per GB of Mean
 	ReceiverCPU CPU     `json:"receiver_cpu"`         // of one receiver on average, per GB
 	MachineCPU  float64 `json:"machine_cpu_s_per_gb"` // everything, with interrupts, per GB of Mean
+	Busy        float64 `json:"machine_busy"`         // share of all processors that was not idle
 
 	NAKs        uint64     `json:"naks"`            // packets, of all receivers
 	Suppressed  uint64     `json:"naks_suppressed"` // not sent because somebody else had asked
@@ -132,6 +133,7 @@ func (row *Row) addTraffic(run *Run) {
 }
 
 func (row *Row) addCPU(run *Run) {
+	row.Busy = run.Machine.BusyShare()
 	gb := row.Mean / 1e9
 	if gb == 0 {
 		return

@@ -30,6 +30,7 @@ var columns = []column{
 	{head: [2]string{"CPU s/GB", "sender"}, width: 8, text: func(r *Row) string { return cpuText(r.SenderCPU.Total()) }},
 	{head: [2]string{"CPU s/GB", "receiver"}, width: 8, text: func(r *Row) string { return cpuText(r.ReceiverCPU.Total()) }},
 	{head: [2]string{"CPU s/GB", "machine"}, width: 8, text: func(r *Row) string { return cpuText(r.MachineCPU) }},
+	{head: [2]string{"CPUs", "busy"}, width: 5, text: func(r *Row) string { return orDash(r.Busy > 0, "%.0f%%", r.Busy*100) }},
 	{head: [2]string{"", "NAKs"}, width: 6, text: func(r *Row) string { return orDash(r.Scheme == Rmcast, "%d", r.NAKs) }},
 	{head: [2]string{"NAKs", "suppr."}, width: 6, text: func(r *Row) string { return orDash(r.Scheme == Rmcast, "%d", r.Suppressed) }},
 	{head: [2]string{"asked/", "loss"}, width: 6, text: func(r *Row) string { return orDash(r.NAKsPerLoss > 0, "%.2f", r.NAKsPerLoss) }},
@@ -45,6 +46,7 @@ sent/      IP bytes the sender sent (all headers, repairs, control) for each byt
            counted at the sender's interface; * by the library, ** by the kernel's TCP: interfaces do not see inside offloaded runs
 CPU s/GB   processor seconds, user and system, for each GB of use: sender; one receiver on average; the whole machine with interrupts.
            The kernel books the work of delivery on whoever runs, mostly the sender: compare rows of equal R only
+CPUs busy  share of all processors' time that was not idle: towards 100 % they, and not the link, are the bound
 NAKs       repair requests sent by all receivers; suppr.: numbers not asked for as somebody else had
 asked/loss numbers asked for by all receivers for each repair the sender sent: 1.00 is perfect suppression
 lost       packets nobody could repair; drops: by full sockets and queues, beside the loss that was asked for
