@@ -125,8 +125,9 @@ type Config struct {
 	// FEC is for parity packets, which this version does not make yet: only the zero value is accepted.
 	FEC fec.Config
 
-	// Linger is how long a closing source goes on serving repairs (TXW_SECS after FIN): less when nobody asks any more, up to
-	// five times as long while somebody does. Negative: not at all. Zero: 2 s.
+	// Linger is how long a closing source goes on serving repairs (TXW_SECS after FIN): less when the group is quiet (three SPMs
+	// said FIN and no NAK came for 250 ms or ten repair cycles), up to five times as long while NAKs still come. Negative: not
+	// at all. Zero: 2 s.
 	Linger time.Duration
 
 	// ReceiveOnly makes a Listener send not one packet, for one-way links and silent observers: a gap is reported as soon as
