@@ -1,6 +1,13 @@
 package main
 
-import "github.com/rmcast/rmcast/flow"
+import (
+	"time"
+
+	"github.com/rmcast/rmcast/flow"
+)
+
+// delayPatience is how long the last messages may take.
+const delayPatience = 10 * time.Second
 
 // delayPlan is the cells of -delay: 40 Mbit/s of 1400-byte messages to 4 receivers at 1 and 5 % loss, unless -r, -loss and
 // -rate say otherwise. The link is not shaped: what is measured is the wait for repairs.
@@ -21,7 +28,8 @@ func delayPlan(o options) ([]Cell, *Stream) {
 	for _, r := range groups {
 		for _, loss := range losses {
 			c := o.plan.finish(Cell{Rate: rate, Receivers: r, Loss: loss, Bytes: 1})
-			c.Cut[FanOut] = o.plan.cut
+			cut := max(o.plan.cut, o.delayFor+delayPatience)
+			c.Cut = map[Scheme]time.Duration{Rmcast: cut, FanOut: cut}
 			cells = append(cells, c)
 		}
 	}

@@ -96,7 +96,10 @@ func TestPlanFlags(t *testing.T) {
 			t.Errorf("-full cuts %v after %v", &c, c.Cut[FanOut])
 		}
 	}
-	for _, c := range planOf(t, "-delay") {
+	for _, c := range planOf(t, "-delay", "-delay-for", "60s") {
+		if c.Cut[Rmcast] <= time.Minute || c.Cut[FanOut] <= time.Minute {
+			t.Errorf("a minute of messages is cut after %v", c.Cut)
+		}
 		if c.Shaped() || c.Receivers != 4 || c.Loss == 0 {
 			t.Errorf("-delay measures %v", &c)
 		}
