@@ -26,10 +26,11 @@ const (
 	LossMalformed                     // fragments that do not fit together
 	LossReset                         // the source reset the session and serves no more repairs
 	LossUnavailable                   // the source is gone or ended its linger with repairs open
+	LossTooLong                       // a message that the receive window cannot hold
 )
 
 var lossReasons = [...]string{"the source's window moved past it", "no repair came in time", "receive-only session asks for no repair",
-	"its fragments do not fit together", "the source reset the session", "the source is gone"}
+	"its fragments do not fit together", "the source reset the session", "the source is gone", "the message is longer than the receive window"}
 
 // String says the reason in words.
 func (r LossReason) String() string {

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -22,5 +23,34 @@ func TestLongMessageWaitsForHold(t *testing.T) {
 	}
 	if taken < 10 {
 		t.Errorf("%d messages of 11 packets through 16 slots in 2 s", taken)
+	}
+}
+
+// A message that the receive window cannot hold, by slots or by memory, is told as lost; what follows is delivered.
+func TestMessageBeyondReceiveWindow(t *testing.T) {
+	for name, edit := range map[string]func(*PeersConfig){
+		"slots":  func(c *PeersConfig) { c.MaxWindow = 32 },
+		"memory": func(c *PeersConfig) { c.WindowBytes = 64 << 10 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNetwork(t, 1)
+			_, s := n.source(nil)
+			rn, ps := n.peers(edit)
+			rd, tick := collect(ps)
+			rn.tick = tick
+			n.run(mono.Time(20*time.Millisecond), never)
+			if !s.WriteMessage(n.now, pattern(1, 60*1384)) || !s.WriteMessage(n.now, pattern(2, 100)) {
+				t.Fatal("the messages do not fit the source")
+			}
+			s.Finish(n.now)
+			n.run(mono.Time(20*time.Second), func() bool { return rd.end != nil })
+			var lost int
+			for _, err := range rd.errs {
+				lost += err.(*LossError).Lost.Len()
+			}
+			if lost != 60 || !bytes.Equal(rd.got, pattern(2, 100)) || rd.end != errEOF {
+				t.Errorf("%d packets lost of 60, %d bytes delivered of 100, end %v at %v", lost, len(rd.got), rd.end, n.now)
+			}
+		})
 	}
 }

@@ -140,6 +140,10 @@ func (r *Receiver) handleData(now mono.Time, p *wire.Packet) {
 	case window.Full:
 		r.stats.Refused.WindowFull++
 		r.extend(now, p.Sqn.Add(1))
+		if p.Sqn == r.window.Run() && p.Sqn.Less(r.window.Limit()) && r.spms > 0 && !r.readable() {
+			// All memory is taken by the beginning of a message that it cannot hold.
+			r.give(now, seq.Range{From: p.Sqn, To: p.Sqn.Add(1)}, LossTooLong)
+		}
 		return
 	}
 	r.count(p)

@@ -167,6 +167,10 @@ func (r *Receiver) scan(first seq.Num) (end seq.Num, whole, broken bool) {
 		case window.Lost, window.Done:
 			return rd.next, false, true
 		default:
+			if rd.next == r.window.Limit() { // more fragments than the window holds
+				r.reason = LossTooLong
+				return rd.next, false, true
+			}
 			return rd.next, false, false
 		}
 		p, _ := r.window.Packet(rd.next)

@@ -41,6 +41,7 @@ const (
 	LossMalformed   = session.LossMalformed   // fragments that do not fit together
 	LossReset       = session.LossReset       // the source reset the session
 	LossUnavailable = session.LossUnavailable // the source is gone
+	LossTooLong     = session.LossTooLong     // a message longer than the receive window
 )
 
 // ResetError reports that the source broke the session off; nothing more comes.
