@@ -71,8 +71,19 @@ func send(ctx context.Context, w io.Writer, payload []byte, c *control) error {
 	return context.Cause(ctx)
 }
 
-// receive reads r to its end, hashes it and fills the report. An error that skip takes is passed over.
-func receive(ctx context.Context, r io.Reader, c *control, rep *Report, skip func(error) bool) error {
+// skipped reports whether err tells of a gap behind which reading goes on, and notes the first one.
+func (rep *Report) skipped(err error, gap func(error) bool) bool {
+	if gap == nil || !gap(err) {
+		return false
+	}
+	if rep.Loss == "" {
+		rep.Loss = err.Error()
+	}
+	return true
+}
+
+// receive reads r to its end, hashes it and fills the report. Errors that are gaps are passed over.
+func receive(ctx context.Context, r io.Reader, c *control, rep *Report, gap func(error) bool) error {
 	sum := sha256.New()
 	b := make([]byte, chunk)
 	for {
@@ -80,7 +91,7 @@ func receive(ctx context.Context, r io.Reader, c *control, rep *Report, skip fun
 		sum.Write(b[:n])
 		rep.Bytes += int64(n)
 		c.bytes.Store(rep.Bytes)
-		if err == nil || skip != nil && skip(err) {
+		if err == nil || rep.skipped(err, gap) {
 			continue
 		}
 		rep.End = monotonic()

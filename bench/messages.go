@@ -75,9 +75,9 @@ func wholeMessages(r io.Reader, size int) func(b []byte) (int, error) {
 	return func(b []byte) (int, error) { return io.ReadFull(r, b[:size]) }
 }
 
-// receiveMessages reads messages until the stream's last, its end or that of ctx, and notes how old each is. An error that
-// skip takes stands for messages that never come.
-func receiveMessages(ctx context.Context, s *Stream, read func(b []byte) (int, error), c *control, rep *Report, skip func(error) bool) error {
+// receiveMessages reads messages until the stream's last, its end or that of ctx, and notes how old each is. Errors
+// that are gaps stand for messages that never come.
+func receiveMessages(ctx context.Context, s *Stream, read func(b []byte) (int, error), c *control, rep *Report, gap func(error) bool) error {
 	sum := sha256.New()
 	b := make([]byte, s.Bytes)
 	rep.Delays = make([]int64, 0, s.Count)
@@ -85,7 +85,7 @@ func receiveMessages(ctx context.Context, s *Stream, read func(b []byte) (int, e
 	for next := 0; next < s.Count; {
 		n, err := read(b)
 		if err != nil {
-			if skip != nil && skip(err) {
+			if rep.skipped(err, gap) {
 				continue
 			}
 			return stopped(ctx, err)

@@ -82,6 +82,7 @@ const (
 	linkShare     = 0.97 // of the link goes to the source: Ethernet headers are 1 %, the rest is air
 	shapedBytes   = 16 << 20
 	unshapedBytes = 512 << 20
+	wireBytes     = 64 << 20 // unshaped, but packets cross one by one
 	quickBytes    = 4 << 20
 )
 
@@ -171,8 +172,12 @@ func (o *planOptions) bytes(byMode int64) int64 {
 func (o *planOptions) unshapedCells(receivers int) []Cell {
 	var cells []Cell
 	add := func(rate flow.Rate, loss float64, offload bool, schemes []Scheme) {
+		bytes := int64(wireBytes)
+		if offload {
+			bytes = unshapedBytes
+		}
 		cells = append(cells, o.finish(Cell{Rate: rate, Receivers: receivers, Loss: loss, Offload: offload,
-			Bytes: o.bytes(unshapedBytes / int64(min(receivers, 4))), Schemes: schemes}))
+			Bytes: o.bytes(bytes / int64(min(receivers, 4))), Schemes: schemes}))
 	}
 	rate := o.rate
 	if rate == 0 {
@@ -220,5 +225,5 @@ func handRate(receivers int) flow.Rate {
 
 // handWireRate is the same when every packet crosses on its own.
 func handWireRate(receivers int) flow.Rate {
-	return 400 * flow.Mbps / flow.Rate(min(receivers, 2))
+	return 400 * flow.Mbps / flow.Rate(min(max(receivers, 1), 4))
 }

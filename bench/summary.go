@@ -103,6 +103,8 @@ func (row *Row) note(run *Run, rep *Report, index int) {
 	switch {
 	case rep.Error != "":
 		problem = rep.Error
+	case rep.Loss != "":
+		problem = rep.Loss
 	case rep.Bytes < run.bytes() && !run.WasCut:
 		problem = fmt.Sprintf("%s are missing", size(run.bytes()-rep.Bytes))
 	case rep.Complete && (rep.SHA256 != run.Want || rep.Bytes != run.bytes()):

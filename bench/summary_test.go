@@ -66,9 +66,11 @@ func TestSummariseTellsWrongBytes(t *testing.T) {
 	run := sampleRun()
 	run.Receivers[2].SHA256 = "abd"
 	run.Receivers[4].Bytes--
+	run.Receivers[1].Loss = "a gap"
 	row := summarise(run)
-	if row.Complete || !strings.Contains(row.remark(), "receiver 3: WRONG BYTES") || !strings.Contains(row.remark(), "receiver 5: 1 B are missing") {
-		t.Errorf("complete %v, remark %q", row.Complete, row.remark())
+	if row.Complete || len(row.Problems) != 3 || !strings.HasPrefix(row.Problems[0], "receiver 2: a gap") ||
+		!strings.HasPrefix(row.Problems[1], "receiver 3: WRONG BYTES") || !strings.HasPrefix(row.Problems[2], "receiver 5: 1 B are missing") {
+		t.Errorf("complete %v, problems %q", row.Complete, row.Problems)
 	}
 }
 
