@@ -78,7 +78,7 @@ type Report struct {
 	End      int64           `json:"end_ns"`   // at the last byte received; sender: when the last was handed over
 	Error    string          `json:"error,omitempty"`
 	Loss     string          `json:"loss,omitempty"` // the first gap that was reported and passed over
-	User     time.Duration   `json:"user_ns"` // CPU from Go to the report
+	User     time.Duration   `json:"user_ns"`        // CPU from Go to the report
 	System   time.Duration   `json:"system_ns"`
 	Network  Counters        `json:"network"`             // of the endpoint's namespace, from Go to the report
 	TCP      *TCPInfo        `json:"tcp,omitempty"`       // sum over the sender's connections

@@ -205,6 +205,11 @@ func (r *runner) collect(ctx context.Context, run *Run, sender *remote, receiver
 	defer tick.Stop()
 	defer cut.Stop()
 	receiving, sending, stopping := len(receivers), true, false
+	stop := func(who []*remote) {
+		stopAll(who)
+		stopping = true
+		cut.Reset(reportPatience)
+	}
 	for receiving > 0 || sending {
 		select {
 		case ev := <-events:
@@ -217,10 +222,11 @@ func (r *runner) collect(ctx context.Context, run *Run, sender *remote, receiver
 			} else {
 				receiving--
 			}
-			if !stopping && (receiving == 0 || !sending && ev.Report.Error != "") {
-				stopping = true
-				stopAll(everyone)
-				cut.Reset(reportPatience)
+			switch {
+			case sending && receiving == 0:
+				stop(everyone)
+			case !sending && receiving > 0 && ev.Report.Error != "" && !stopping:
+				stop(receivers)
 			}
 		case <-tick.C:
 			r.tell(run, receivers, time.Since(begin))
@@ -228,9 +234,8 @@ func (r *runner) collect(ctx context.Context, run *Run, sender *remote, receiver
 			if stopping {
 				return fmt.Errorf("%v, %s: no report %v after the end", &run.Cell, run.Scheme, reportPatience)
 			}
-			run.WasCut, stopping = true, true
-			stopAll(everyone)
-			cut.Reset(reportPatience)
+			run.WasCut = true
+			stop(receivers) // and the sender when they have reported: its farewell is not for them
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
