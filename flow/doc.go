@@ -18,13 +18,13 @@
 // The buckets of a Limiter (Rate R, all sizes are bytes of IP packets):
 //
 //	          ┌─ share: RepairShare x R, asked only while new data waits ─┐
-//	repairs ──┘                                                          ├── total: R, burst max(2 runs, 4 ms)
+//	repairs ──┘                                                          ├── total: R, burst max(2 runs, 8 ms)
 //	new data ────────────────────────────────────────────────────────────┤
 //	SPM, NCF ── control: 5 % of R, at least 1 Mbit/s ──── (never waits) ──┘
 //
 // A bucket may go into debt: it is open while the debt is at most Slack (500 us), because the timers of an idle process are
 // no finer than a millisecond, and closed until the debt is paid otherwise. The bytes sent in any interval therefore are at
-// most rate x time + burst + slack + one run, and a driver that wakes up to about 4 ms late loses nothing of its rate.
+// most rate x time + burst + slack + one run, and a driver that wakes up to about 8 ms late loses nothing of its rate.
 //
 // Limitations: x/time/rate counts in float64, so a byte or so is lost or won over hours; congestion control is not here yet.
 // Nothing in the package is safe for simultaneous use, reads a clock or starts anything.

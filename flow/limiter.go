@@ -33,7 +33,7 @@ type LimiterConfig struct {
 	RepairShare float64
 
 	// RunBytes is the largest run the caller sends, in IP bytes; the buckets hold two at least. Zero is MaxRunBytes or
-	// what Rate sends in Slack, whichever is less, and at least a packet of 1500.
+	// what Rate sends in RunTime, whichever is less, and at least a packet of 1500.
 	RunBytes int
 }
 
@@ -82,7 +82,7 @@ func (l *Limiter) SetRate(now mono.Time, r Rate) {
 	l.cfg.Rate = r
 	run := l.cfg.RunBytes
 	if run <= 0 {
-		run = int(min(max(r.Bytes(Slack), 1500), MaxRunBytes))
+		run = int(min(max(r.Bytes(RunTime), 1500), MaxRunBytes))
 	}
 	control := max(r.scale(controlShare), minControlRate)
 	l.charge = 1
@@ -147,10 +147,10 @@ func (l *Limiter) ControlAt(now mono.Time) mono.Time { return l.control.OpenAt(n
 
 func (l *Limiter) noCeiling() bool { return l.cfg.RepairShare == 1 }
 
-// RunPackets returns how many packets of packetBytes each (at least 1) make one run: as many as the rate sends in Slack, 1 to
+// RunPackets returns how many packets of packetBytes each (at least 1) make one run: as many as the rate sends in RunTime, 1 to
 // MaxRunPackets and at most MaxRunBytes together, so that slow sessions do not send bursts of 64 KB.
 func (l *Limiter) RunPackets(packetBytes int) int {
 	size := int64(max(packetBytes, 1))
-	n := min(l.cfg.Rate.Bytes(Slack), MaxRunBytes) / size
+	n := min(l.cfg.Rate.Bytes(RunTime), MaxRunBytes) / size
 	return int(max(1, min(n, MaxRunPackets)))
 }

@@ -94,13 +94,13 @@ func TestLimiterAchievesRate(t *testing.T) {
 	}
 }
 
-// A bucket without depth would fail the test above: waking up 6 ms late loses rate, as Depth says it does.
+// A bucket without depth would fail the test above: waking up 12 ms late loses rate, as Depth says it does.
 func TestLimiterLateBeyondDepth(t *testing.T) {
 	d := newDriver(LimiterConfig{Rate: Gbps})
-	d.late = func() time.Duration { return 6 * time.Millisecond }
+	d.late = func() time.Duration { return 12 * time.Millisecond }
 	d.run(mono.Time(10 * time.Second))
 	if got := float64(d.dataBytes) * 8 / time.Duration(d.now).Seconds() / float64(Gbps); got > 0.9 || got < 0.6 {
-		t.Errorf("%.3f of the rate, want about 4.5/6.5", got)
+		t.Errorf("%.3f of the rate, want about 8.5/12.5", got)
 	}
 }
 
@@ -272,8 +272,8 @@ func TestLimiterRunPackets(t *testing.T) {
 		packet int
 		want   int
 	}{
-		{Kbps, 1480, 1}, {23 * Mbps, 1480, 1}, {100 * Mbps, 1480, 4}, {Gbps, 1480, 42}, {10 * Gbps, 1480, 43}, {Unlimited, 1480, 43},
-		{Unlimited, 1408, 46}, {Unlimited, 64, 46}, {10 * Mbps, 64, 9}, {Unlimited, 9000, 7}, {Unlimited, 65535, 1}, {Unlimited, 0, 46},
+		{Kbps, 1480, 1}, {23 * Mbps, 1480, 1}, {100 * Mbps, 1480, 8}, {Gbps, 1480, 43}, {10 * Gbps, 1480, 43}, {Unlimited, 1480, 43},
+		{Unlimited, 1408, 46}, {Unlimited, 64, 46}, {10 * Mbps, 64, 19}, {Unlimited, 9000, 7}, {Unlimited, 65535, 1}, {Unlimited, 0, 46},
 	} {
 		l := NewLimiter(LimiterConfig{Rate: c.rate}, 0)
 		if got := l.RunPackets(c.packet); got != c.want {

@@ -14,8 +14,11 @@ const (
 	// sleeping for less costs more than it smooths.
 	Slack = 500 * time.Microsecond
 
+	// RunTime is how long a run of packets takes at its rate: what is due when a timer of a millisecond fires goes in one call.
+	RunTime = time.Millisecond
+
 	// Depth is how much time's worth of bytes a bucket holds at least: a wake-up that is late by less loses no rate.
-	Depth = 4 * time.Millisecond
+	Depth = 8 * time.Millisecond
 
 	maxBurstBytes = 1 << 30 // fits an int everywhere and is exact in a float64
 )

@@ -82,25 +82,25 @@ func TestPacerBound(t *testing.T) {
 func TestPacerBurst(t *testing.T) {
 	const run = 15000
 	p := NewPacer(100*Mbps, 2*run, 0)
-	if got := p.Burst(); got != 50000 {
-		t.Fatalf("100 Mbit/s holds %d bytes, want 4 ms", got)
+	if got := p.Burst(); got != 100000 {
+		t.Fatalf("100 Mbit/s holds %d bytes, want 8 ms", got)
 	}
-	if got := int64(drain(&p, 0, run)); got != 60000 {
-		t.Errorf("a full bucket passes %d bytes, want 60000: 50000, slack 6250, to the end of the run", got)
+	if got := int64(drain(&p, 0, run)); got != 120000 {
+		t.Errorf("a full bucket passes %d bytes, want 120000: 100000, slack 6250, to the end of the run", got)
 	}
-	if got, want := p.OpenAt(0), mono.Time(10000*80); got != want {
-		t.Errorf("10000 bytes of debt are paid at %v, want %v", got, want)
+	if got, want := p.OpenAt(0), mono.Time(20000*80); got != want {
+		t.Errorf("20000 bytes of debt are paid at %v, want %v", got, want)
 	}
-	if p.Open(mono.Time(3750*80 - 100)) {
+	if p.Open(mono.Time(13750*80 - 100)) {
 		t.Error("open with more than 500 us of debt")
 	}
-	if !p.Open(mono.Time(3750*80 + 1)) {
+	if !p.Open(mono.Time(13750*80 + 1)) {
 		t.Error("closed with less than 500 us of debt")
 	}
 	p.Take(mono.Time(time.Second), 0)
 	p.Take(mono.Time(time.Second), -5)
-	if got := drain(&p, mono.Time(time.Second), run); got != 60000 {
-		t.Errorf("after a second it passes %d bytes, want 60000", got)
+	if got := drain(&p, mono.Time(time.Second), run); got != 120000 {
+		t.Errorf("after a second it passes %d bytes, want 120000", got)
 	}
 	slow := NewPacer(64*Kbps, 3000, 0)
 	if got := drain(&slow, 0, 1500); got != 4500 {
@@ -120,7 +120,7 @@ func drain(p *Pacer, now mono.Time, run int) (bytes int) {
 func TestPacerLargeTake(t *testing.T) {
 	p := NewPacer(8*Mbps, 3000, 0)
 	p.Take(0, 1e6)
-	if got, want := p.OpenAt(0), mono.Time((1e6-4000)*1000); got != want {
+	if got, want := p.OpenAt(0), mono.Time((1e6-8000)*1000); got != want {
 		t.Errorf("1 MB at 1 MB/s opens at %v, want %v", got, want)
 	}
 	slow := NewPacer(1, 1, 0)
@@ -132,8 +132,8 @@ func TestPacerLargeTake(t *testing.T) {
 
 func TestPacerTimeDoesNotRunBackwards(t *testing.T) {
 	const second = mono.Time(time.Second)
-	p := NewPacer(8*Mbps, 4000, second)
-	p.Take(second, 4000)
+	p := NewPacer(8*Mbps, 8000, second)
+	p.Take(second, 8000)
 	p.Take(0, 4000) // must not let the second pass twice
 	if got, want := p.OpenAt(second), second+4e6; got != want {
 		t.Errorf("opens at %v, want %v", got, want)
@@ -154,7 +154,7 @@ func TestPacerSetRate(t *testing.T) {
 		t.Error("Unlimited closed")
 	}
 	p.SetRate(0, 80*Mbps)
-	if got := drain(&p, 0, 1000); got != 40000+5000+1000 {
+	if got := drain(&p, 0, 1000); got != 80000+5000+1000 {
 		t.Errorf("80 Mbit/s after Unlimited passes %d bytes at once, want a full bucket", got)
 	}
 	p.SetRate(0, Unlimited)

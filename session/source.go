@@ -35,6 +35,7 @@ type Source struct {
 	partial   int       // bytes of the stream packet being filled in window.Slot()
 	partialAt mono.Time // when it leaves unfilled; Never when there is none
 	maxUnsent int       // Write blocks at this many unsent bytes
+	full      bool      // maxUnsent was reached and half of it has not left yet
 	need      int       // slots that a blocked writer waits for: reclaim by WindowHold until they are free
 	waited    bool      // a writer did since the latest SPM
 	joinable  bool      // the trail still stands at the first packet

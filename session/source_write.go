@@ -35,7 +35,18 @@ func (s *Source) Write(now mono.Time, b []byte) int {
 
 // Writable reports whether Write would take something now.
 func (s *Source) Writable(now mono.Time) bool {
-	return !s.end.finish && s.window.UnsentBytes() < s.maxUnsent && s.slots(now, 1)
+	return !s.end.finish && s.roomy() && s.slots(now, 1)
+}
+
+// roomy reports whether more may wait to be sent. Once too much does, half of it has to leave first: a blocked writer that is
+// woken for every run costs more than the run.
+func (s *Source) roomy() bool {
+	unsent := s.window.UnsentBytes()
+	if s.full && unsent > s.maxUnsent/2 {
+		return false
+	}
+	s.full = unsent >= s.maxUnsent
+	return !s.full
 }
 
 // MessageWritable reports whether WriteMessage would take a message of size bytes now.
@@ -44,7 +55,7 @@ func (s *Source) MessageWritable(now mono.Time, size int) bool {
 	if s.partial > 0 {
 		need++
 	}
-	return !s.end.finish && s.window.UnsentBytes() < s.maxUnsent && s.slots(now, need)
+	return !s.end.finish && s.roomy() && s.slots(now, need)
 }
 
 // slots reports whether need slots are free, making room if the rules allow.
