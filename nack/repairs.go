@@ -351,10 +351,6 @@ func (r *Repairs) Trim(trail seq.Num) {
 // Pending returns how many repairs are queued.
 func (r *Repairs) Pending() int { return len(r.within.items) + len(r.over.items) }
 
-// Deadline returns mono.Never: hold-off and spacing are judged when a NAK comes, and nothing happens by itself. What waits to be
-// sent is told by NCFPending and Pending.
-func (r *Repairs) Deadline() mono.Time { return mono.Never }
-
 // GroupSize estimates how many receivers there are, between 1 and MaxGroupSize: see groupEstimate, but not less than the number
 // of addresses NAKs came from in the last minute.
 func (r *Repairs) GroupSize() float64 { return max(r.group.size, float64(len(r.requesters.byAddr))) }

@@ -139,7 +139,7 @@ func TestRepairsModel(t *testing.T) {
 				if n, ok := r.Oldest(); ok != (len(next) > 0) || ok && n != next[0] {
 					t.Fatalf("oldest %d %v, want the first of %v", n, ok, next)
 				}
-				if r.Pending() != len(next) || r.NCFPending() != (len(m.ncfs) > 0) || r.Deadline() != mono.Never {
+				if r.Pending() != len(next) || r.NCFPending() != (len(m.ncfs) > 0) {
 					t.Fatalf("%d pending, NCFs %v, want %v, %v", r.Pending(), r.NCFPending(), next, m.ncfs)
 				}
 				if r.tree.Len() != r.Pending()+r.remembered || r.remembered > cfg.MaxQueued {

@@ -309,10 +309,14 @@ func (s *Scheduler) NCF(now mono.Time, n seq.Num) (rtt time.Duration, ok bool) {
 }
 
 // NAKHeard tells that another receiver has asked for n by multicast. RFC 3208, 6.3: that suppresses our own NAK as if we had
-// sent it, and restarts NAK_RPT_IVL.
+// sent it, and restarts NAK_RPT_IVL. Not for ever: when two rounds brought no NCF, what that receiver says does not reach the
+// source, and ours goes out.
 func (s *Scheduler) NAKHeard(now mono.Time, n seq.Num) {
 	x := s.find(n)
 	if x == nil || x.state == WaitData {
+		return
+	}
+	if x.state == BackOff && x.retries >= hushedRounds && x.confirms == 0 {
 		return
 	}
 	p := x.phase
@@ -324,6 +328,8 @@ func (s *Scheduler) NAKHeard(now mono.Time, n seq.Num) {
 	p.deadline = s.until(now, &p, s.timing.Repeat)
 	s.move(x, n, p)
 }
+
+const hushedRounds = 2 // without an NCF, in which others may speak for us
 
 // until returns when the interval d of p's state ends if it starts again now: invariant 4.
 func (s *Scheduler) until(now mono.Time, p *phase, d time.Duration) mono.Time {

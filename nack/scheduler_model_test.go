@@ -145,7 +145,7 @@ func (m *schedulerModel) ncf(now mono.Time, n seq.Num) (rtt time.Duration, ok bo
 
 func (m *schedulerModel) nakHeard(now mono.Time, n seq.Num) {
 	x := m.num[n]
-	if x == nil || x.state == WaitData {
+	if x == nil || x.state == WaitData || x.state == BackOff && x.retries >= 2 && x.confirms == 0 {
 		return
 	}
 	if x.state == BackOff {

@@ -100,7 +100,12 @@ const (
 	reorderWait    = time.Millisecond       // reordering tolerance: this long,
 	reorderPackets = 2                      // or until this many later packets came
 	staleReach     = 64                     // SPMs this much older than the latest are late; further back, the latest may be forged
-	candidateSlots = 1024                   // window of a source before its first SPM
+	candidateBytes = 1 << 20                // payload bytes of a source before it is accepted
+	spmrTries      = 8                      // SPMRs to a source that sends data and no SPM
+	nakRate        = 2 * flow.Mbps          // of one receiver's NAKs to one source, in IP bytes: 46,000 numbers a second in full lists
+	nakBurst       = 64 << 10
+	headerBytes    = 48   // IP and UDP headers, as nakRate counts them
+	candidateSlots = 1024 // window of a source before its first SPM
 	expiryOwn      = 30 * time.Second
 	expiryForeign  = 300 * time.Second
 )

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"math/rand/v2"
 	"net/netip"
 	"testing"
 
@@ -32,7 +31,7 @@ func TestFragmentsOfLongMessages(t *testing.T) {
 		}
 		cfg := testSourceConfig(netip.MustParseAddr("fd00::1"))
 		cfg.Room, cfg.Rate = room, flow.Unlimited
-		s := NewSource(0, cfg, rand.New(rand.NewPCG(1, 1)))
+		s := NewSource(0, cfg)
 		data := pattern(1, c.size)
 		if !s.WriteMessage(0, data) {
 			t.Fatalf("a message of %d bytes was not taken", c.size)

@@ -119,7 +119,7 @@ func (n *network) source(edit func(*SourceConfig)) (*node, *Source) {
 	if edit != nil {
 		edit(&cfg)
 	}
-	s := NewSource(n.now, cfg, rand.New(rand.NewPCG(n.seed, uint64(2+len(n.nodes)))))
+	s := NewSource(n.now, cfg)
 	nd := &node{name: fmt.Sprintf("source%d", len(n.nodes)), addr: addr, engine: s, buf: make([]byte, 0, RunBytes)}
 	n.nodes = append(n.nodes, nd)
 	return nd, s

@@ -48,7 +48,7 @@ func NewPeers(_ mono.Time, cfg PeersConfig, rng *rand.Rand) *Peers {
 // Handle takes one packet that came to the group.
 func (ps *Peers) Handle(now mono.Time, m Meta, p *wire.Packet) {
 	if p.Type.Upstream() {
-		ps.overhear(now, m, p)
+		ps.overhear(now, p)
 		return
 	}
 	if p.DestinationPort != ps.cfg.DestinationPort {
@@ -59,7 +59,7 @@ func (ps *Peers) Handle(now mono.Time, m Meta, p *wire.Packet) {
 	if r == nil {
 		return
 	}
-	r.handle(now, m, p)
+	r.handle(now, p)
 	ps.note(now, r)
 }
 
@@ -92,7 +92,8 @@ func (ps *Peers) find(now mono.Time, m Meta, p *wire.Packet) *Receiver {
 	return r
 }
 
-// add makes a candidate, in place of the one longest silent if the table is full. Accepted sources are never displaced.
+// add makes a candidate, in place of the one longest silent if the table is full; if there is none, in place of a session that
+// the application has closed. Others are never displaced.
 func (ps *Peers) add(now mono.Time, key peerKey) *Receiver {
 	if ps.closed {
 		ps.stats.Refused.TooMany++
@@ -102,7 +103,7 @@ func (ps *Peers) add(now mono.Time, key peerKey) *Receiver {
 		ps.stats.Refused.TooMany++
 		var oldest *Receiver
 		for _, r := range ps.list {
-			if !r.accepted && (oldest == nil || r.heard < oldest.heard) {
+			if r.displaceable(oldest) {
 				oldest = r
 			}
 		}
@@ -115,6 +116,19 @@ func (ps *Peers) add(now mono.Time, key peerKey) *Receiver {
 	ps.table[key] = r
 	ps.list = append(ps.list, r)
 	return r
+}
+
+// displaceable reports whether r gives way to a new source sooner than than does.
+func (r *Receiver) displaceable(than *Receiver) bool {
+	switch {
+	case r.accepted && !r.closed:
+		return false
+	case than == nil:
+		return true
+	case r.closed != than.closed:
+		return than.closed
+	}
+	return r.heard < than.heard
 }
 
 // remove forgets r; its counts stay in the sums.
@@ -141,7 +155,7 @@ func (ps *Peers) note(now mono.Time, r *Receiver) {
 			r.trace(now, EventRefused, r.span())
 			return
 		}
-		r.accepted = true
+		r.open(now)
 		ps.stats.Accepted++
 		ps.accept = append(ps.accept, r)
 		r.trace(now, EventAccepted, r.span())
@@ -153,7 +167,7 @@ func (ps *Peers) note(now mono.Time, r *Receiver) {
 }
 
 // overhear uses what receivers say to the group: NAKs suppress ours (RFC 3208, 6.3), SPMRs stand for ours (13.5).
-func (ps *Peers) overhear(now mono.Time, m Meta, p *wire.Packet) {
+func (ps *Peers) overhear(now mono.Time, p *wire.Packet) {
 	if p.SourcePort != ps.cfg.DestinationPort {
 		ps.stats.Refused.WrongPort++
 		return
@@ -166,7 +180,7 @@ func (ps *Peers) overhear(now mono.Time, m Meta, p *wire.Packet) {
 		known = true
 		switch p.Type {
 		case wire.TypeNAK:
-			r.hearNAK(now, m, p)
+			r.hearNAK(now, p)
 		case wire.TypeSPMR:
 			r.hearSPMR(now)
 		}
@@ -210,7 +224,9 @@ func (ps *Peers) Advance(now mono.Time) {
 		}
 		r.advance(now)
 		if r.forgettable(now) {
-			ps.remove(r)
+			if ps.remove(r); !r.accepted {
+				continue
+			}
 		}
 		ps.note(now, r)
 	}

@@ -16,7 +16,7 @@ import (
 //
 // Invariants:
 //  1. A number below lead+1 that the window knows as Missing is in the scheduler, and the scheduler has no other.
-//  2. Nothing is asked for or handed out before the first SPM.
+//  2. Nothing is asked for or handed out before the source was accepted, for which an SPM is needed.
 //  3. Every number from the start of delivery on is handed to the application once: as data, or inside one LossError.
 type Receiver struct {
 	// Owner is the driver's: the engine neither reads nor writes it.
@@ -37,7 +37,11 @@ type Receiver struct {
 	lead     seq.Num
 	trail    seq.Num
 	jump     jump
-	reason   LossReason
+	start    seq.Num    // where delivery begins; known with the first SPM
+	slots    int        // of the source's window, as far as we follow it
+	losses   []lost     // why numbers were lost that are not read yet
+	pace     flow.Pacer // of NAKs
+	clock    mono.Time  // the latest instant the driver named
 
 	heard    mono.Time // the latest packet
 	spmTime  uint32    // the source's clock in the latest SPM
@@ -48,6 +52,7 @@ type Receiver struct {
 	wait     flow.RTT  // NCF to RDATA
 	spmrAt   mono.Time // when an SPMR is due; Never when none is
 	spmrStep uint8     // 1: the copy to the source itself is still to go
+	spmrs    uint8     // tries
 	ackAt    mono.Time // when a probe is answered; Never when none waits
 
 	accepted, queued, gone, closed bool
@@ -60,13 +65,13 @@ type Receiver struct {
 
 func newReceiver(now mono.Time, ps *Peers, key peerKey) *Receiver {
 	r := &Receiver{
-		peers: ps, key: key, heard: now, spmrAt: mono.Never, ackAt: mono.Never,
+		peers: ps, key: key, heard: now, clock: now, slots: ps.cfg.MaxWindow, spmrAt: mono.Never, ackAt: mono.Never,
 		grtt: 10 * time.Millisecond, group: foreignGroup,
 	}
 	if ps.cfg.HopLimit > 1 {
 		r.grtt = 500 * time.Millisecond
 	}
-	r.window = window.NewReceive(min(candidateSlots, ps.cfg.MaxWindow), ps.cfg.WindowBytes)
+	r.window = window.NewReceive(min(candidateSlots, ps.cfg.MaxWindow), min(candidateBytes, ps.cfg.WindowBytes))
 	r.naks = nack.NewScheduler(ps.rng, r.timing())
 	return r
 }
@@ -78,7 +83,8 @@ func (r *Receiver) TSI() wire.TSI { return r.key.tsi }
 func (r *Receiver) Addr() netip.Addr { return r.key.from }
 
 // handle takes one packet of the source.
-func (r *Receiver) handle(now mono.Time, m Meta, p *wire.Packet) {
+func (r *Receiver) handle(now mono.Time, p *wire.Packet) {
+	r.clock = now
 	if r.closed {
 		r.heard = now
 		r.stats.Refused.Closed++
@@ -92,7 +98,7 @@ func (r *Receiver) handle(now mono.Time, m Meta, p *wire.Packet) {
 	case wire.TypeODATA, wire.TypeRDATA:
 		r.handleData(now, p)
 	case wire.TypeSPM:
-		r.handleSPM(now, m, p)
+		r.handleSPM(now, p)
 	case wire.TypeNCF:
 		r.handleNCF(now, p)
 	default:
@@ -109,11 +115,13 @@ func (r *Receiver) handleData(now mono.Time, p *wire.Packet) {
 		return
 	}
 	var f window.Fragment
+	payload := p.Payload
 	if p.Options.Set.Has(wire.OptFragment) {
 		f = window.Fragment(p.Options.Fragment)
-		if !r.saneFragment(p.Sqn, f, len(p.Payload)) {
+		if !r.saneFragment(p.Sqn, f, len(payload)) {
+			// The number is here, but what it carries belongs to no message that can be delivered.
 			r.stats.Refused.Malformed++
-			return
+			payload, f = nil, window.Fragment{First: p.Sqn.Add(-1), Offset: 1, Length: 1}
 		}
 	}
 	if !r.window.Started() {
@@ -121,7 +129,7 @@ func (r *Receiver) handleData(now mono.Time, p *wire.Packet) {
 	} else if !r.plausible(now, p, p.Sqn) {
 		return
 	}
-	res, gap := r.window.Insert(p.Sqn, p.Payload, f)
+	res, gap := r.window.Insert(p.Sqn, payload, f)
 	switch res {
 	case window.InOrder:
 	case window.Ahead:
@@ -140,7 +148,7 @@ func (r *Receiver) handleData(now mono.Time, p *wire.Packet) {
 	case window.Full:
 		r.stats.Refused.WindowFull++
 		r.extend(now, p.Sqn.Add(1))
-		if p.Sqn == r.window.Run() && p.Sqn.Less(r.window.Limit()) && r.spms > 0 && !r.readable() {
+		if r.accepted && p.Sqn == r.window.Run() && p.Sqn.Less(r.window.Limit()) && !r.readable() {
 			// All memory is taken by the beginning of a message that it cannot hold.
 			r.give(now, seq.Range{From: p.Sqn, To: p.Sqn.Add(1)}, LossTooLong)
 		}
@@ -155,7 +163,7 @@ func (r *Receiver) handleData(now mono.Time, p *wire.Packet) {
 		r.moveTrail(now, p.Trail)
 	}
 	if r.peers.cfg.Unordered {
-		r.arrived(p.Sqn, f, len(p.Payload))
+		r.arrived(p.Sqn, f, len(payload))
 	}
 }
 
@@ -182,31 +190,22 @@ func (r *Receiver) handleNCF(now mono.Time, p *wire.Packet) {
 	if r.spms == 0 || p.Flags&wire.FlagParity != 0 {
 		return
 	}
-	r.confirm(now, p.Sqn)
-	if p.Options.Set.Has(wire.OptNAKList) {
-		for _, n := range p.Options.NAKList.Sqn[:p.Options.NAKList.N] {
-			r.confirm(now, n)
+	for _, n := range p.Numbers(r.peers.nums[:0]) {
+		if d, ok := r.naks.NCF(now, n); ok {
+			r.rtt.Sample(d)
+			r.naks.SetTiming(r.timing())
 		}
-	}
-}
-
-func (r *Receiver) confirm(now mono.Time, n seq.Num) {
-	if d, ok := r.naks.NCF(now, n); ok {
-		r.rtt.Sample(d)
-		r.naks.SetTiming(r.timing())
 	}
 }
 
 // hearNAK takes another receiver's NAK that was sent to the group: ours can wait for its answer (RFC 3208, 6.3).
-func (r *Receiver) hearNAK(now mono.Time, _ Meta, p *wire.Packet) {
-	if p.Flags&wire.FlagParity != 0 {
+func (r *Receiver) hearNAK(now mono.Time, p *wire.Packet) {
+	r.clock = now
+	if p.Flags&wire.FlagParity != 0 || p.Source != r.path || p.Group.Unmap() != r.peers.cfg.Group {
 		return
 	}
-	r.naks.NAKHeard(now, p.Sqn)
-	if p.Options.Set.Has(wire.OptNAKList) {
-		for _, n := range p.Options.NAKList.Sqn[:p.Options.NAKList.N] {
-			r.naks.NAKHeard(now, n)
-		}
+	for _, n := range p.Numbers(r.peers.nums[:0]) {
+		r.naks.NAKHeard(now, n)
 	}
 }
 
@@ -230,11 +229,15 @@ func (r *Receiver) deadline() mono.Time {
 	if r.closed || r.lost {
 		return d
 	}
-	return min(d, r.naks.Deadline(), r.spmrAt, r.ackAt)
+	if !r.accepted {
+		return min(d, r.spmrAt)
+	}
+	return min(d, max(r.naks.Deadline(), r.pace.OpenAt(r.clock)), r.spmrAt, r.ackAt)
 }
 
 // advance fires what is due at now.
 func (r *Receiver) advance(now mono.Time) {
+	r.clock = now
 	if r.closed || r.lost {
 		return
 	}

@@ -39,6 +39,9 @@ func (r *Receiver) timing() nack.Timing {
 	if cfg.MaxDelay > 0 {
 		t.Limit = min(t.Limit, cfg.MaxDelay)
 	}
+	if t.Limit > 0 {
+		t.Backoff = min(t.Backoff, t.Limit/8) // whatever the source says, there is time to ask more than once
+	}
 	if cfg.NAKBackoff > 0 {
 		t.Backoff = cfg.NAKBackoff
 	}
@@ -60,16 +63,19 @@ func (r *Receiver) timing() nack.Timing {
 
 // poll writes the next packet that is due.
 func (r *Receiver) poll(now mono.Time, t *Transmit) bool {
+	r.clock = now
 	switch {
 	case r.closed || r.lost:
 		return false
 	case now >= r.spmrAt:
 		r.sendSPMR(now, t)
 		return true
+	case !r.accepted:
+		return false
 	case now >= r.ackAt:
 		r.sendACK(now, t)
 		return true
-	case now >= r.naks.Deadline():
+	case now >= r.naks.Deadline() && r.pace.Open(now):
 		if nums := r.naks.Due(now, r.peers.nums[:0]); len(nums) > 0 {
 			r.sendNAK(now, t, nums)
 			return true
@@ -95,6 +101,7 @@ func (r *Receiver) sendNAK(now mono.Time, t *Transmit, nums []seq.Num) {
 	setNumbers(p, nums)
 	r.addEcho(now, p)
 	t.B, t.To = p.Append(t.B), r.nakTo()
+	r.pace.Take(now, len(t.B)+headerBytes)
 	r.stats.NAKs++
 	r.stats.NAKNumbers += uint64(len(nums))
 	r.trace(now, EventNAK, seq.Range{From: nums[0], To: nums[len(nums)-1].Add(1)})
@@ -151,7 +158,10 @@ func (r *Receiver) sendSPMR(now mono.Time, t *Transmit) {
 	}
 	t.To = netip.AddrPortFrom(r.key.from, r.peers.cfg.UDPPort)
 	r.spmrStep = 0
-	r.spmrAt = now.Add(spmrRepeat)
+	r.spmrAt = mono.Never
+	if r.spmrs++; r.spmrs < spmrTries {
+		r.spmrAt = now.Add(spmrRepeat)
+	}
 }
 
 // answerProbe schedules the answer to an SPM that asks for round trip samples. The wait is RFC 5401's, so that a large group

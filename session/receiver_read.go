@@ -16,6 +16,7 @@ type reading struct {
 	// How far the message that starts at first has been found whole, so that a long one is not walked for every fragment.
 	first, next seq.Num
 	bytes       uint32
+	fault       LossReason // what is wrong with that message, if it is broken and nothing of it was lost
 
 	// Unordered delivery.
 	whole   queue              // first numbers of messages that are complete, in the order in which they became so
@@ -63,7 +64,7 @@ func (r *Receiver) ReadMessage(now mono.Time, b []byte) (int, error) {
 	if what != edgeMessage {
 		return 0, r.stop(now, what, span)
 	}
-	if len(b) < r.size(span)-r.read.offset {
+	if len(b) < r.length(span)-r.read.offset {
 		return 0, io.ErrShortBuffer
 	}
 	n, _ := r.copyOut(b, span)
@@ -85,12 +86,17 @@ func (r *Receiver) readable() bool {
 func (r *Receiver) stop(now mono.Time, what edge, span seq.Range) error {
 	switch what {
 	case edgeLoss:
+		r.read.fault = LossMalformed // unless scan finds another
+		span = r.undeliverable(span.From)
+		err := &LossError{TSI: r.key.tsi, Lost: span, Reason: r.reason(span)}
 		for n := span.From; n != span.To; n++ {
 			r.window.Release(n)
 		}
-		r.read.skipTail = false
+		r.read.skipTail, r.read.bytes = false, 0
 		r.stats.LossErrors++
-		err := &LossError{TSI: r.key.tsi, Lost: span, Reason: r.reason}
+		if err.Reason == LossMalformed {
+			r.stats.Refused.Malformed++
+		}
 		r.refill(now)
 		return err
 	case edgeEnd:
@@ -105,10 +111,10 @@ func (r *Receiver) stop(now mono.Time, what edge, span seq.Range) error {
 	return ErrWouldBlock
 }
 
-// edge finds what stands at the reading edge, and which numbers it takes.
+// edge finds what stands at the reading edge, and which numbers it takes; of a loss only the first (see undeliverable).
 func (r *Receiver) edge() (edge, seq.Range) {
-	if r.spms == 0 || !r.window.Started() {
-		return r.over()
+	if !r.accepted {
+		return edgeNothing, seq.Range{}
 	}
 	if r.peers.cfg.Unordered {
 		return r.edgeUnordered()
@@ -126,18 +132,18 @@ func (r *Receiver) edge() (edge, seq.Range) {
 					r.window.Release(n)
 					continue
 				}
-				return edgeLoss, r.undeliverable(n)
+				return edgeLoss, seq.Range{From: n}
 			}
 			end, whole, broken := r.scan(n)
 			switch {
 			case whole:
 				return edgeMessage, seq.Range{From: n, To: end}
 			case broken:
-				return edgeLoss, r.undeliverable(n)
+				return edgeLoss, seq.Range{From: n}
 			}
 			return edgeNothing, seq.Range{}
 		case window.Lost:
-			return edgeLoss, r.undeliverable(n)
+			return edgeLoss, seq.Range{From: n}
 		case window.Missing:
 			return edgeNothing, seq.Range{}
 		}
@@ -147,7 +153,8 @@ func (r *Receiver) edge() (edge, seq.Range) {
 
 // over tells an end from a pause when the window holds nothing more.
 func (r *Receiver) over() (edge, seq.Range) {
-	done := !r.window.Started() || r.window.Next() == r.lead.Add(1)
+	next := r.window.Next()
+	done := !r.window.Started() || r.lead.Less(next) || r.peers.cfg.Unordered && (r.lost || r.reset != nil) && next == r.window.End()
 	if done && (r.lost || r.reset != nil || r.fin) {
 		return edgeEnd, seq.Range{}
 	}
@@ -167,16 +174,19 @@ func (r *Receiver) scan(first seq.Num) (end seq.Num, whole, broken bool) {
 		case window.Lost, window.Done:
 			return rd.next, false, true
 		default:
-			if rd.next == r.window.Limit() { // more fragments than the window holds
-				r.reason = LossTooLong
+			if (r.lost || r.reset != nil || r.fin) && r.lead.Less(rd.next) { // the source ended in the middle of it
+				rd.fault = LossUnavailable
+				return rd.next, false, true
+			}
+			if first == r.window.Next() && rd.next == r.window.Limit() { // more fragments than the window holds
+				rd.fault = LossTooLong
 				return rd.next, false, true
 			}
 			return rd.next, false, false
 		}
 		p, _ := r.window.Packet(rd.next)
 		if f := p.Fragment; f.First != first || f.Length != head.Fragment.Length || f.Offset != rd.bytes {
-			r.reason = LossMalformed
-			r.stats.Refused.Malformed++
+			rd.fault = LossMalformed
 			return rd.next, false, true
 		}
 		rd.bytes += uint32(len(p.Payload))
@@ -209,8 +219,8 @@ func (r *Receiver) undeliverable(n seq.Num) seq.Range {
 	return span
 }
 
-// size is the length of the message in span.
-func (r *Receiver) size(span seq.Range) int {
+// length is that of the message in span.
+func (r *Receiver) length(span seq.Range) int {
 	p, _ := r.window.Packet(span.From)
 	if p.Fragment.Length > 0 {
 		return int(p.Fragment.Length)
@@ -239,7 +249,7 @@ func (r *Receiver) copyOut(b []byte, span seq.Range) (n int, done bool) {
 // consume moves past the message in span.
 func (r *Receiver) consume(span seq.Range) {
 	r.stats.Messages++
-	r.stats.DeliveredBytes += uint64(r.size(span))
+	r.stats.DeliveredBytes += uint64(r.length(span))
 	r.read.offset, r.read.bytes = 0, 0
 	r.read.skipTail = false
 	for n := span.From; n != span.To; n++ {

@@ -20,7 +20,7 @@ func (r *Receiver) arrived(n seq.Num, f window.Fragment, size int) {
 	}
 	rd.partial[f.First] += uint32(size)
 	if rd.partial[f.First] >= f.Length && r.window.State(f.First) == window.Have {
-		if _, whole, _ := r.scan(f.First); whole {
+		if end, whole, _ := r.scan(f.First); whole && n.Less(end) {
 			delete(rd.partial, f.First)
 			rd.whole.push(f.First)
 		}
@@ -40,7 +40,7 @@ func (r *Receiver) dropLost(span seq.Range) {
 
 // sweep frees fragments at the edge of the window whose message can no longer become whole, so that the window moves on.
 func (r *Receiver) sweep() {
-	if r.spms == 0 {
+	if !r.accepted {
 		return // an earlier start may still be found
 	}
 	for {
@@ -87,7 +87,7 @@ func (r *Receiver) edgeUnordered() (edge, seq.Range) {
 	return edgeMessage, seq.Range{From: rd.current, To: end}
 }
 
-// queue is a first-in, first-out list of numbers. The receive window bounds it.
+// queue is a first-in, first-out list of numbers of whole messages that the receive window holds, each once.
 type queue struct {
 	nums []seq.Num
 	head int

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"math/bits"
+
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/mono"
 	"github.com/rmcast/rmcast/seq"
@@ -17,9 +19,9 @@ func (r *Receiver) hold(now mono.Time, n seq.Num) {
 }
 
 // handleSPM takes the source's state (RFC 3208, 6.2): window, path, end.
-func (r *Receiver) handleSPM(now mono.Time, _ Meta, p *wire.Packet) {
+func (r *Receiver) handleSPM(now mono.Time, p *wire.Packet) {
 	// Trail = lead+1 is an empty window; trail 0 with lead 0x80000000 says nothing (8.1) and cannot start a session.
-	if size := p.Lead.Add(1).Sub(p.Trail); size < 0 || !p.Path.IsValid() {
+	if size := p.Lead.Add(1).Sub(p.Trail); size < 0 || !p.Path.IsValid() || p.Path.Unmap().Is4() != r.peers.cfg.Group.Is4() {
 		r.stats.Refused.Malformed++
 		return
 	}
@@ -32,25 +34,25 @@ func (r *Receiver) handleSPM(now mono.Time, _ Meta, p *wire.Packet) {
 			return
 		}
 	}
-	if r.spms > 0 && !r.plausible(now, p, p.Lead) {
+	if r.window.Started() && !r.plausible(now, p, p.Lead) {
 		return
 	}
 	r.stats.SPMs++
 	r.spms++
 	r.spmSqn, r.path = p.Sqn, p.Path
 	r.spmrAt = mono.Never
-	r.learn(now, p)
+	if p.Options.Set.Has(wire.OptPeer) {
+		r.learn(now, &p.Options.Peer)
+	}
+	r.naks.SetTiming(r.timing())
 	if r.spms == 1 {
-		r.begin(now, p)
+		r.begin(p)
 	}
-	if r.lead.Less(p.Lead) {
-		r.lead = p.Lead
-	}
-	r.extend(now, r.lead.Add(1))
+	r.extend(now, p.Lead.Add(1))
 	if r.trail.Less(p.Trail) {
 		r.moveTrail(now, p.Trail)
 	}
-	if p.Options.Set.Has(wire.OptFIN) && !r.fin {
+	if p.Options.Set.Has(wire.OptFIN) && !r.fin && r.lead == p.Lead {
 		r.fin = true
 		r.naks.SetTiming(r.timing())
 		r.naks.Hurry(now) // waits that began before may outlast the source
@@ -62,72 +64,77 @@ func (r *Receiver) handleSPM(now mono.Time, _ Meta, p *wire.Packet) {
 }
 
 // learn takes the own-peer option: clock, group size and round trip time, window, port.
-func (r *Receiver) learn(now mono.Time, p *wire.Packet) {
-	slots := r.peers.cfg.MaxWindow
-	if p.Options.Set.Has(wire.OptPeer) {
-		o := &p.Options.Peer
-		r.ours = true
-		r.nakPort, r.spmTime, r.spmAt = o.Port, o.Time, now
-		guess := r.grtt
-		r.grtt, r.group = flow.DecodeGRTT(o.GRTT), flow.DecodeGroupSize(o.GroupSize)
-		if r.grtt < guess/4 {
-			r.naks.SetTiming(r.timing())
-			r.naks.Hurry(now) // waits that began by the guess are far too long
-		}
-		if o.Window > 0 && uint64(o.Window) < uint64(slots) {
-			slots = 1
-			for slots < int(o.Window) {
-				slots *= 2
-			}
-		}
-		r.answerProbe(now, o.Flags&peerProbe != 0)
+func (r *Receiver) learn(now mono.Time, o *wire.Peer) {
+	r.ours = true
+	r.nakPort, r.spmTime, r.spmAt = o.Port, o.Time, now
+	guess := r.grtt
+	r.grtt, r.group = min(flow.DecodeGRTT(o.GRTT), flow.MaxGRTT), flow.DecodeGroupSize(o.GroupSize)
+	if r.grtt < guess/4 {
+		r.naks.SetTiming(r.timing())
+		r.naks.Hurry(now) // waits that began by the guess are far too long
 	}
-	r.window.Resize(max(slots, min(candidateSlots, r.peers.cfg.MaxWindow)))
-	r.naks.SetTiming(r.timing())
+	if most := uint32(r.peers.cfg.MaxWindow); o.Window > 0 && o.Window < most {
+		r.slots = 1 << bits.Len32(o.Window-1)
+	}
+	if r.accepted {
+		r.window.Resize(r.size())
+	}
+	r.answerProbe(now, o.Flags&peerProbe != 0)
 }
 
+// size is how many slots the window may use: what the source stated, but no fewer than a candidate's.
+func (r *Receiver) size() int { return max(r.slots, min(candidateSlots, r.peers.cfg.MaxWindow)) }
+
 // begin decides with the first SPM where delivery starts. What was before is not a loss.
-func (r *Receiver) begin(now mono.Time, p *wire.Packet) {
-	start := p.Lead.Add(1)
+func (r *Receiver) begin(p *wire.Packet) {
+	r.start = p.Lead.Add(1)
 	if r.window.Started() {
-		start = r.window.Next()
+		r.start = r.window.Next()
 	}
 	r.read.skipTail = true
 	switch {
 	case r.peers.cfg.Join == JoinStart && p.Options.Set.Has(wire.OptJoin) && p.Options.Join == p.Trail:
-		start, r.read.skipTail = seq.Min(start, p.Options.Join), false
+		r.start, r.read.skipTail = seq.Min(r.start, p.Options.Join), false
 	case r.peers.cfg.Join == JoinTrail:
-		start = seq.Min(start, p.Trail)
+		r.start = seq.Min(r.start, p.Trail)
 	}
 	if !r.window.Started() {
-		r.window.Start(start)
-		r.lead, r.trail = start.Add(-1), start
-		return
+		r.window.Start(r.start)
+		r.lead = r.start.Add(-1)
 	}
-	// The gaps found so far were not asked for: from here on they are. They begin anew with those before the first data.
-	if start.Less(r.window.Next()) {
-		if _, ok := r.window.Rewind(start); !ok { // too far back for the window: what was held is asked for again
-			r.window = window.NewReceive(r.peers.cfg.MaxWindow, r.peers.cfg.WindowBytes)
-			r.window.Start(start)
+	r.trail = r.start
+}
+
+// open begins to work for a source that was accepted: its window may grow, and what is missing is asked for. Until then a
+// source costs little, whatever it claims.
+func (r *Receiver) open(now mono.Time) {
+	r.accepted = true
+	r.pace = flow.NewPacer(nakRate, nakBurst, now)
+	r.window.Resize(r.size())
+	r.window.SetMemory(r.peers.cfg.WindowBytes)
+	if r.start.Less(r.window.Next()) {
+		if _, ok := r.window.Rewind(r.start); !ok { // too far back for the window: what was held is asked for again
+			r.window = window.NewReceive(r.size(), r.peers.cfg.WindowBytes)
+			r.window.Start(r.start)
+			r.read = reading{skipTail: r.read.skipTail}
 		}
 	}
-	r.trail = start
-	for gap, ok := r.window.NextMissing(start); ok; gap, ok = r.window.NextMissing(gap.To) {
-		r.stats.Missing += uint64(gap.Len())
-		r.naks.Missing(now, gap, r.window.End().Add(-1))
+	for gap, ok := r.window.NextMissing(r.start); ok; gap, ok = r.window.NextMissing(gap.To) {
+		r.miss(now, gap, r.window.End().Add(-1))
 	}
+	r.extend(now, r.lead.Add(1))
 }
 
 // plausible reports whether p's claim that n exists may be believed. One packet that claims a number far beyond what the
 // window could hold moves nothing; another one that agrees does: the source really went on while we heard nothing.
 func (r *Receiver) plausible(now mono.Time, p *wire.Packet, n seq.Num) bool {
 	reach := r.peers.cfg.MaxWindow
-	if n.Sub(r.lead) <= reach && r.lead.Sub(n) < 1<<30 {
+	if ahead := n.Sub(r.lead); ahead <= reach && ahead > -1<<30 {
 		r.jump.set = false
 		return true
 	}
 	j := &r.jump
-	if j.set && (j.sqn != p.Sqn || j.typ != p.Type) && n.Sub(j.to) <= reach && j.to.Sub(n) <= reach && r.lead.Less(n) {
+	if j.set && (j.sqn != p.Sqn || j.typ != p.Type) && n.Sub(j.to) <= reach && n.Sub(j.to) >= -reach && r.lead.Less(n) {
 		j.set = false
 		return true
 	}
@@ -147,8 +154,8 @@ type jump struct {
 
 // miss books numbers found missing.
 func (r *Receiver) miss(now mono.Time, gap seq.Range, lead seq.Num) {
-	if gap.Empty() || r.spms == 0 {
-		return // RFC 3208, 6.1: nothing is asked for before the first SPM; begin does then
+	if gap.Empty() || !r.accepted {
+		return // RFC 3208, 6.1: nothing is asked for before the first SPM; open does it then
 	}
 	r.stats.Missing += uint64(gap.Len())
 	r.trace(now, EventMissing, gap)
@@ -160,14 +167,16 @@ func (r *Receiver) miss(now mono.Time, gap seq.Range, lead seq.Num) {
 	}
 }
 
-// extend makes the window know all numbers before end, as far as it reaches: those that did not come are missing.
+// extend takes it that all numbers before end exist. The window learns of them as far as it reaches in slots and memory: those
+// that did not come are missing. What does not fit is not asked for until there is room (refill).
 func (r *Receiver) extend(now mono.Time, end seq.Num) {
 	if r.lead.Less(end.Add(-1)) {
 		r.lead = end.Add(-1)
 	}
-	if !r.window.End().Less(end) {
+	if !r.accepted || !r.window.End().Less(end) {
 		return
 	}
+	end = seq.Min(end, r.window.End().Add(r.window.Spare()))
 	r.miss(now, r.window.Extend(end), r.lead)
 }
 
@@ -194,12 +203,42 @@ func (r *Receiver) give(now mono.Time, span seq.Range, why LossReason) {
 		return
 	}
 	r.naks.Forget(span)
-	r.reason = why
+	r.lose(span, why)
 	r.stats.Lost += uint64(n)
 	r.trace(now, EventLost, span)
 	if r.peers.cfg.Unordered {
 		r.dropLost(span)
 	}
+}
+
+// lost is why numbers were given up.
+type lost struct {
+	span seq.Range
+	why  LossReason
+}
+
+const maxReasons = 64 // kept apart at once; beyond that, later losses are told by the reason of earlier ones
+
+// lose remembers why span was given up until it is read.
+func (r *Receiver) lose(span seq.Range, why LossReason) {
+	for len(r.losses) > 0 && r.losses[0].span.To.LessEq(r.window.Next()) {
+		r.losses = append(r.losses[:0], r.losses[1:]...)
+	}
+	if k := len(r.losses) - 1; k >= 0 && (r.losses[k].why == why && r.losses[k].span.From.LessEq(span.From) || k == maxReasons-1) {
+		r.losses[k].span = seq.Range{From: seq.Min(r.losses[k].span.From, span.From), To: seq.Max(r.losses[k].span.To, span.To)}
+		return
+	}
+	r.losses = append(r.losses, lost{span, why})
+}
+
+// reason says why span is not delivered: what was lost in it, or else what is wrong with the message in it.
+func (r *Receiver) reason(span seq.Range) LossReason {
+	for _, l := range r.losses {
+		if !l.span.Intersect(span).Empty() {
+			return l.why
+		}
+	}
+	return r.read.fault
 }
 
 // giveAll gives up everything that is missing.

@@ -2,7 +2,6 @@ package session
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/rmcast/rmcast/flow"
@@ -21,16 +20,16 @@ import (
 //  3. The trail passes only packets that were sent.
 type Source struct {
 	cfg     SourceConfig
-	rng     *rand.Rand
 	window  *window.Transmit
 	repairs *nack.Repairs
 	limiter *flow.Limiter
 	grtt    flow.GRTT
 	lag     flow.GRTT // the longest that a NAK came after its packet's sending: round trip, back-off, and what a busy receiver adds
 
-	packetBytes int       // a full stream packet with IP and UDP headers
-	clock       mono.Time // the latest instant a caller named
-	sampledAt   mono.Time // when a round trip was last measured; Never before
+	packetBytes int           // a full stream packet with IP and UDP headers
+	clock       mono.Time     // the latest instant a caller named
+	far, late   time.Duration // bounds of samples until the next SPM
+	sampledAt   mono.Time     // when a round trip was last measured; Never before
 
 	partial   int       // bytes of the stream packet being filled in window.Slot()
 	partialAt mono.Time // when it leaves unfilled; Never when there is none
@@ -61,7 +60,7 @@ type ending struct {
 }
 
 // NewSource returns a source that has sent nothing. It panics on a configuration that no caller should have let through.
-func NewSource(now mono.Time, cfg SourceConfig, rng *rand.Rand) *Source {
+func NewSource(now mono.Time, cfg SourceConfig) *Source {
 	if cfg.Slots < 2 || cfg.Slots&(cfg.Slots-1) != 0 || !cfg.Path.IsValid() || !cfg.Group.IsValid() || cfg.DestinationPort == cfg.TSI.Port {
 		panic(fmt.Sprintf("BUG: session: source configured with %+v", cfg))
 	}
@@ -69,7 +68,6 @@ func NewSource(now mono.Time, cfg SourceConfig, rng *rand.Rand) *Source {
 	packetBytes := cfg.Room.Stream() + wire.HeadData + cfg.Room.Overhead()
 	s := &Source{
 		cfg:         cfg,
-		rng:         rng,
 		window:      window.NewTransmit(cfg.Slots, cfg.Room.Message(), cfg.First),
 		packetBytes: packetBytes,
 		clock:       now,
@@ -91,6 +89,7 @@ func NewSource(now mono.Time, cfg SourceConfig, rng *rand.Rand) *Source {
 		GroupSize:  cfg.InitialGroup,
 	})
 	s.tune(now)
+	s.bound(now)
 	s.maxUnsent = unsentLimit(cfg)
 	return s
 }
@@ -157,7 +156,7 @@ func (s *Source) Deadline() mono.Time {
 	if s.end.forgotten {
 		return mono.Never
 	}
-	d := min(s.partialAt, s.spm.deadline(), s.repairs.Deadline(), s.reclaimAt(), s.finishAt())
+	d := min(s.partialAt, max(s.spm.deadline(), s.limiter.ControlAt(s.clock)), s.reclaimAt(), s.finishAt())
 	if s.repairs.NCFPending() {
 		d = min(d, s.limiter.ControlAt(s.clock))
 	}
@@ -177,7 +176,7 @@ func (s *Source) Advance(now mono.Time) {
 		return
 	}
 	if now >= s.partialAt {
-		s.seal(now)
+		s.seal()
 	}
 	s.reclaim(now)
 	if now >= s.finishAt() {

@@ -12,7 +12,7 @@ func (s *Source) Finish(now mono.Time) {
 	if s.end.finish {
 		return
 	}
-	s.seal(now)
+	s.seal()
 	s.end.finish = true
 	s.spm.ask(now)
 }
@@ -26,7 +26,7 @@ func (s *Source) Reset(now mono.Time, code uint8) {
 }
 
 // Finished reports whether the session is over: the engine does nothing more.
-func (s *Source) Finished(mono.Time) bool { return s.end.forgotten }
+func (s *Source) Finished() bool { return s.end.forgotten }
 
 // ended reports whether everything is out, so that the next SPM may say FIN.
 func (s *Source) ended() bool { return s.end.reset || s.end.finish && s.window.Unsent() == 0 }

@@ -13,7 +13,7 @@ import (
 func (s *Source) Handle(now mono.Time, m Meta, p *wire.Packet) {
 	s.clock = now
 	switch {
-	case s.end.forgotten:
+	case s.end.forgotten, s.end.reset:
 		return
 	case !p.Type.Upstream():
 		s.stats.Refused.WrongType++
@@ -60,7 +60,6 @@ func (s *Source) handleNAK(now mono.Time, m Meta, p *wire.Packet) {
 		s.stats.NAKNumbers++
 		if n.Less(trail) {
 			s.stats.NAKsTooLate++
-			s.lag.Sample(now, 2*s.lag.Value(now))
 			late = seq.Range{From: n, To: trail}
 			continue
 		}
@@ -73,6 +72,7 @@ func (s *Source) handleNAK(now mono.Time, m Meta, p *wire.Packet) {
 	if !late.Empty() {
 		// Silence lets the receiver wait in vain; the trail in an SPM tells it.
 		s.spm.ask(now)
+		s.lag.Sample(now, min(2*s.lag.Value(now), s.late))
 		s.trace(now, EventTrailPassed, late)
 	}
 }
@@ -89,7 +89,10 @@ func (s *Source) queue(now mono.Time, m Meta, n seq.Num) {
 		s.stats.Refused.Unsupported++
 		return
 	case nack.Queued:
-		s.lag.Sample(now, now.Sub(s.window.LastSent(n)))
+		// Who joined late asks for what is old, and is not late by that.
+		if age := now.Sub(s.window.LastSent(n)); age < 2*s.hold(now) {
+			s.lag.Sample(now, min(age, s.late))
+		}
 	}
 	s.end.lastNAK = now
 }
@@ -104,8 +107,7 @@ func (s *Source) sample(now mono.Time, p *wire.Packet) {
 	if rtt < 0 || rtt >= time.Minute {
 		return
 	}
-	// One forged or mad echo may not slow the whole group: a sample counts for at most about twice what is known.
-	s.grtt.Sample(now, min(rtt, 2*s.grtt.Value(now)+time.Millisecond/2))
+	s.grtt.Sample(now, min(rtt, s.far))
 	if s.sampledAt == mono.Never {
 		s.spm.askedAt = now
 	}

@@ -112,9 +112,18 @@ func (s *Source) sendSPM(now mono.Time, t *Transmit) bool {
 	s.stats.SPMs++
 	s.waited = s.window.Free() < s.need
 	s.tune(now)
+	s.lag.Sample(now, grtt) // so that it falls when NAKs cease
+	s.bound(now)
 	s.spm.sent(now, grtt)
 	s.endingSent(now)
 	return true
+}
+
+// bound sets how far samples may raise the round trip time and the lateness of NAKs before the next SPM: one mad or forged
+// sample, or a hundred at once, may not slow the whole group.
+func (s *Source) bound(now mono.Time) {
+	s.far = 2*s.grtt.Value(now) + time.Millisecond/2
+	s.late = 2*s.lag.Value(now) + time.Millisecond/2
 }
 
 // micros is the source's clock as its option carries it: microseconds modulo 2^32.

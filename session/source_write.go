@@ -27,7 +27,7 @@ func (s *Source) Write(now mono.Time, b []byte) int {
 		taken += n
 		s.partial += n
 		if s.partial == full {
-			s.seal(now)
+			s.seal()
 		}
 	}
 	return taken
@@ -105,7 +105,7 @@ func (s *Source) WriteMessage(now mono.Time, b []byte) bool {
 	if !s.MessageWritable(now, len(b)) {
 		return false
 	}
-	s.seal(now)
+	s.seal()
 	s.stats.Messages++
 	parts := s.fragments(len(b))
 	if parts == 1 {
@@ -126,7 +126,7 @@ func (s *Source) put(b []byte, f window.Fragment) {
 }
 
 // seal closes the partial packet, if there is one.
-func (s *Source) seal(mono.Time) {
+func (s *Source) seal() {
 	if s.partial > 0 {
 		s.window.Put(s.partial, wire.Sum(s.window.Slot()[:s.partial]), window.Fragment{})
 		s.partial, s.partialAt = 0, mono.Never
@@ -135,7 +135,7 @@ func (s *Source) seal(mono.Time) {
 
 // Flush closes the partial packet and returns the mark that SentAll wants: everything written so far is before it.
 func (s *Source) Flush(now mono.Time) seq.Num {
-	s.seal(now)
+	s.seal()
 	return s.window.End()
 }
 

@@ -77,7 +77,7 @@ func newSource(o *opening) (*Source, error) {
 	s.buffers.New = func() any { b := make([]byte, pieceBytes); return &b }
 	s.init(o)
 	cfg.Trace = s.trace
-	s.source = session.NewSource(s.now(), cfg, rng)
+	s.source = session.NewSource(s.now(), cfg)
 	s.local = &Addr{network: o.network, group: o.addr.group, host: o.conn.LocalAddr(), tsi: cfg.TSI}
 	s.remote = o.addr
 	logSource(s.log, &s.info, &o.given)
@@ -97,7 +97,7 @@ func (s *Source) settle(now mono.Time, t *told) {
 	if s.flush.active && (broken || s.flushed()) {
 		t.gates = append(t.gates, s.out)
 	}
-	if s.closing && (broken || s.source.Finished(now)) {
+	if s.closing && (broken || s.source.Finished()) {
 		t.gates = append(t.gates, s.ended)
 	}
 }

@@ -84,6 +84,12 @@ func (b *buffers) init(maxBytes int64) {
 	b.count()
 }
 
+// raise lets memory grow to maxBytes.
+func (b *buffers) raise(maxBytes int64) {
+	b.maxChunks = max(b.maxChunks, int(min(maxBytes/chunkBytes, maxChunks)))
+	b.count()
+}
+
 func (b *buffers) allocated() int64 { return int64(len(b.chunks)) * chunkBytes }
 
 // bytes returns a buffer's memory.

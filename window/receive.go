@@ -107,6 +107,12 @@ func (r *Receive) Resize(maxSlots int) {
 	r.maxSlots = maxSlots
 }
 
+// SetMemory raises what payload memory may take to maxBytes; a lower figure than the one in force changes nothing.
+func (r *Receive) SetMemory(maxBytes int64) { r.buffers.raise(maxBytes) }
+
+// Spare returns how many packets beyond those that are Missing already there is payload memory for.
+func (r *Receive) Spare() int { return max(r.buffers.spare()-r.missing, 0) }
+
 // Start makes first the first number of the window: what is before is Done. A window may be started anew, elsewhere, once
 // everything in it is released; it panics if something is not.
 func (r *Receive) Start(first seq.Num) {
