@@ -216,7 +216,7 @@ func (l *Lab) makeBridge() error {
 	return nil
 }
 
-// await waits until the bridge forwards to all nodes: their ends are up before its own.
+// await waits until the bridge forwards to all nodes, whose ends are up before its own, and until the nodes answer each other.
 func (l *Lab) await() error {
 	h, err := netlink.NewHandleAt(l.bridge, unix.NETLINK_ROUTE)
 	if err != nil {
@@ -226,6 +226,12 @@ func (l *Lab) await() error {
 	for i := range l.nodes {
 		if _, err := running(h, "p"+strconv.Itoa(i)); err != nil {
 			return fmt.Errorf("netem: bridge: %w", err)
+		}
+	}
+	for i, ns := range l.nodes {
+		n := Node(i - 1)
+		if err := inside(ns, func() error { return solicited(n.Addr6()) }); err != nil {
+			return fmt.Errorf("netem: %v: %w", n, err)
 		}
 	}
 	return nil

@@ -423,3 +423,26 @@ func BenchmarkLab(b *testing.B) {
 		l.Close()
 	}
 }
+
+// A node of a new Lab hears who looks for it: the kernel joins the groups of neighbour discovery some time after it has taken an
+// address, and a question that comes before is not repeated for a second.
+func TestLabNeighbours(t *testing.T) {
+	for range 10 {
+		l := newLab(t, netem.LabConfig{Receivers: 4})
+		for n := netem.Sender; n < 4; n++ {
+			low := n.Addr6().As16()
+			want := fmt.Sprintf("ff0200000000000000000001ff%x", low[13:])
+			err := l.Do(n, func() error {
+				b, err := os.ReadFile("/proc/thread-self/net/igmp6")
+				if err == nil && !bytes.Contains(b, []byte(want)) {
+					err = fmt.Errorf("no group %s among\n%s", want, b)
+				}
+				return err
+			})
+			if err != nil {
+				t.Errorf("%v: %v", n, err)
+			}
+		}
+		l.Close()
+	}
+}

@@ -1,10 +1,12 @@
 package netem
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"time"
 
@@ -71,6 +73,24 @@ func running(h *netlink.Handle, name string) (netlink.Link, error) {
 			return link, nil
 		case time.Since(start) > 2*time.Second:
 			return nil, fmt.Errorf("%s is %v, not up, after 2 s", name, link.Attrs().OperState)
+		}
+	}
+}
+
+// solicited waits until the current thread's namespace hears neighbours that look for addr. The kernel joins that group some time
+// after it took the address; a question that comes before is lost, and repeated after a second only.
+func solicited(addr netip.Addr) error {
+	low := addr.As16()
+	group := fmt.Sprintf("ff0200000000000000000001ff%x", low[13:])
+	for start := time.Now(); ; time.Sleep(time.Millisecond) {
+		joined, err := os.ReadFile("/proc/thread-self/net/igmp6")
+		switch {
+		case err != nil:
+			return err
+		case bytes.Contains(joined, []byte(group)):
+			return nil
+		case time.Since(start) > 2*time.Second:
+			return fmt.Errorf("the group by which neighbours find %v is not joined after 2 s", addr)
 		}
 	}
 }
