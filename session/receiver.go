@@ -58,6 +58,7 @@ type Receiver struct {
 	accepted, queued, gone, closed bool
 	fin, lost                      bool
 	reset                          *ResetError
+	noNAKs                         bool // with reset: no repair comes any more
 
 	read  reading
 	stats ReceiverStats

@@ -153,13 +153,16 @@ func (r *Receiver) edge() (edge, seq.Range) {
 
 // over tells an end from a pause when the window holds nothing more.
 func (r *Receiver) over() (edge, seq.Range) {
-	next := r.window.Next()
-	done := !r.window.Started() || r.lead.Less(next) || r.peers.cfg.Unordered && (r.lost || r.reset != nil) && next == r.window.End()
+	// Unordered delivery leaves incomplete messages behind when nothing more comes; in order they are told as lost first.
+	done := r.lead.Less(r.window.Next()) || r.peers.cfg.Unordered && r.silent()
 	if done && (r.lost || r.reset != nil || r.fin) {
 		return edgeEnd, seq.Range{}
 	}
 	return edgeNothing, seq.Range{}
 }
+
+// silent reports whether nothing more will come from the source.
+func (r *Receiver) silent() bool { return r.lost || r.reset != nil && r.noNAKs }
 
 // scan follows the fragments of the message that starts at first: whole, broken by a loss or a contradiction, or neither yet.
 func (r *Receiver) scan(first seq.Num) (end seq.Num, whole, broken bool) {

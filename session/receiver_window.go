@@ -160,7 +160,7 @@ func (r *Receiver) miss(now mono.Time, gap seq.Range, lead seq.Num) {
 	r.stats.Missing += uint64(gap.Len())
 	r.trace(now, EventMissing, gap)
 	r.naks.Missing(now, gap, lead)
-	if r.lost || r.reset != nil {
+	if r.silent() {
 		r.give(now, gap, LossUnavailable)
 	} else if gap.From.Less(r.trail) {
 		r.give(now, gap.Intersect(seq.Range{From: gap.From, To: r.trail}), LossTrail)
@@ -176,7 +176,11 @@ func (r *Receiver) extend(now mono.Time, end seq.Num) {
 	if !r.accepted || !r.window.End().Less(end) {
 		return
 	}
-	end = seq.Min(end, r.window.End().Add(r.window.Spare()))
+	room := r.window.Spare()
+	if r.window.Missing() == 0 {
+		room = max(room, 1) // one is always asked for: Spare may see less memory than there is
+	}
+	end = seq.Min(end, r.window.End().Add(room))
 	r.miss(now, r.window.Extend(end), r.lead)
 }
 
@@ -271,7 +275,7 @@ func (r *Receiver) refill(now mono.Time) {
 func (r *Receiver) resetBySource(now mono.Time, o wire.Reset) {
 	r.reset = &ResetError{TSI: r.key.tsi, Code: o.Code}
 	r.trace(now, EventReset, r.span())
-	if o.NoNAKs {
+	if r.noNAKs = o.NoNAKs; r.noNAKs {
 		r.giveAll(now, LossReset)
 	}
 }
