@@ -172,7 +172,7 @@ func TestBelievedPackets(t *testing.T) { believe(t, believedPackets) }
 func TestBelievedNAKs(t *testing.T) { believe(t, believedNAKs) }
 
 func believe(t *testing.T, run func(seed uint64) string) {
-	for seed := range uint64(fewer(500)) {
+	for seed := range uint64(fewer(200)) {
 		if fault := run(seed); fault != "" {
 			t.Fatal(fault)
 		}
