@@ -82,7 +82,7 @@ const (
 	finSPMs        = 3                      // FIN SPMs that must be out before the linger may end early
 	finSteady      = 16                     // FIN SPMs sent at HeartbeatMin before their interval doubles
 	quietMin       = 250 * time.Millisecond // and no shorter than this
-	quietCycles    = 10                     // NAKs of one receiver that may all be lost before the source takes silence for content
+	quietCycles    = 20                     // NAKs of one receiver that may all be lost before the source takes silence for content
 	idleGrace      = 10 * time.Second       // past WindowAge, while it is still asked for and nobody needs the slot
 	lingerMost     = 5                      // Lingers a session that is still being asked goes on for
 	repairGrace    = time.Second            // past WindowHold, while a writer waits for the slot

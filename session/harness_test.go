@@ -78,11 +78,6 @@ var testGroup = netip.MustParseAddr("ff15::8000:1")
 
 func newNetwork(t testing.TB, seed uint64) *network {
 	n := &network{t: t, delay: 100 * time.Microsecond, seed: seed, rng: rand.New(rand.NewPCG(seed, 1))}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("seed %d", seed)
-		}
-	})
 	return n
 }
 

@@ -126,7 +126,7 @@ type Config struct {
 	FEC fec.Config
 
 	// Linger is how long a closing source goes on serving repairs (TXW_SECS after FIN): less when the group is quiet (three SPMs
-	// said FIN and no NAK came for 250 ms or ten repair cycles), up to five times as long while NAKs still come. Negative: not
+	// said FIN and no NAK came for 250 ms or twenty repair cycles), up to five times as long while NAKs still come. Negative: not
 	// at all. Zero: 2 s.
 	Linger time.Duration
 
