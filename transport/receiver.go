@@ -49,9 +49,8 @@ func (r *Receiver) Read(b []byte) (int, error) {
 	return n, opError("read", r.local, r.remote, err)
 }
 
-// ReadMessage reads one message into b and returns its length. If b is too short, it fails with io.ErrShortBuffer, returns the
-// length that is needed, and leaves the message in place. After a Read that took part of a message it gives the rest. Its
-// other errors are those of Read.
+// ReadMessage reads one message into b and returns its length. If b is too short, it fails with io.ErrShortBuffer and leaves
+// the message in place. After a Read that took part of a message it gives the rest. Its other errors are those of Read.
 func (r *Receiver) ReadMessage(b []byte) (int, error) {
 	n, err := r.wait(b, (*session.Receiver).ReadMessage)
 	return n, opError("read", r.local, r.remote, err)
