@@ -145,6 +145,17 @@ func (l *Lab) namespace(n Node) (netns.NsHandle, error) {
 // startChildren runs what comes, on one thread. It ends with the thread locked, so that the thread ends too: this kills the children.
 func startChildren(starts <-chan func()) {
 	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		// The main thread does not end with its goroutine. While this one waits on it, the next runs on another.
+		defer runtime.UnlockOSThread()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			startChildren(starts)
+		}()
+		<-done
+		return
+	}
 	for f := range starts {
 		f()
 	}
