@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rmcast/rmcast/mono"
+	"github.com/rmcast/rmcast/wire"
 )
 
 // A message of many fragments waits for as many slots by WindowHold, even while a few are free, and not by WindowAge.
@@ -52,5 +53,36 @@ func TestMessageBeyondReceiveWindow(t *testing.T) {
 				t.Errorf("%d packets lost of 60, %d bytes delivered of 100, end %v at %v", lost, len(rd.got), rd.end, n.now)
 			}
 		})
+	}
+}
+
+// A receiver whose packets do not get through for the first second, as when neighbour discovery loses one, is waited for.
+func TestMuteReceiverIsWaitedFor(t *testing.T) {
+	n := newNetwork(t, 1)
+	data := pattern(1, 2<<20)
+	sn, s := n.source(nil)
+	sn.tick = writer(s, data)
+	rn, ps := n.peers(nil)
+	rd, tick := collect(ps)
+	rn.tick = tick
+	n.drop = func(from, _ *node, p *wire.Packet) bool {
+		return from == rn && n.now < mono.Time(1100*time.Millisecond) || from == sn && n.rng.Float64() < 0.1
+	}
+	n.run(mono.Time(20*time.Second), func() bool { return rd.end != nil })
+	if rd.end != errEOF || len(rd.errs) > 0 || !bytes.Equal(rd.got, data) {
+		t.Errorf("%d of %d bytes, end %v, losses %v", len(rd.got), len(data), rd.end, rd.errs)
+	}
+}
+
+// In a small group each receiver answers the first probe, so that the way to the source is known before a NAK needs it.
+func TestSmallGroupAnswersTheFirstProbe(t *testing.T) {
+	n := newNetwork(t, 1)
+	_, s := n.source(nil)
+	for range 4 {
+		n.peers(nil)
+	}
+	n.run(mono.Time(100*time.Millisecond), never)
+	if got := s.Stats().ACKs; got != 4 {
+		t.Errorf("%d ACKs of 4 receivers", got)
 	}
 }

@@ -166,11 +166,16 @@ func (r *Receiver) sendSPMR(now mono.Time, t *Transmit) {
 
 // answerProbe schedules the answer to an SPM that asks for round trip samples. The wait is RFC 5401's, so that a large group
 // answers with a few packets; the next SPM without the question, which the source sends at its first answer, cancels it. One
-// round trip is enough to wait: the answer to the first answer takes no longer.
+// round trip is enough to wait: the answer to the first answer takes no longer. In a small group each receiver answers once all
+// the same: the way to the source is then known to the network before the first NAK needs it (a lost ARP or neighbour
+// discovery packet costs a second).
 func (r *Receiver) answerProbe(now mono.Time, asked bool) {
 	switch {
-	case !asked || r.peers.cfg.ReceiveOnly:
-		r.ackAt = mono.Never
+	case r.peers.cfg.ReceiveOnly:
+	case !asked:
+		if r.group > smallGroup || r.stats.ACKs > 0 {
+			r.ackAt = mono.Never
+		}
 	case r.ackAt == mono.Never:
 		r.ackAt = now.Add(nack.Wait(r.peers.rng, r.grtt, r.group))
 	}

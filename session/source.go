@@ -37,6 +37,7 @@ type Source struct {
 	full      bool      // maxUnsent was reached and half of it has not left yet
 	need      int       // slots that a blocked writer waits for: reclaim by WindowHold until they are free
 	waited    bool      // a writer did since the latest SPM
+	heard     bool      // a receiver spoke to us
 	joinable  bool      // the trail still stands at the first packet
 
 	spm    spmSchedule

@@ -72,6 +72,9 @@ func (s *Source) finishAt() mono.Time {
 		return s.spm.last
 	}
 	quiet := max(quietCycles*s.cycle(s.clock), quietMin)
+	if !s.heard {
+		quiet = max(quiet, quietMute)
+	}
 	content := max(s.end.sentAt, s.end.lastNAK).Add(quiet)
 	last := s.end.sentAt.Add(lingerMost * s.cfg.Linger)
 	switch {

@@ -25,6 +25,7 @@ func (s *Source) Handle(now mono.Time, m Meta, p *wire.Packet) {
 		s.stats.Refused.WrongPort++
 		return
 	}
+	s.heard = true
 	switch p.Type {
 	case wire.TypeNAK:
 		s.handleNAK(now, m, p)

@@ -126,8 +126,8 @@ type Config struct {
 	FEC fec.Config
 
 	// Linger is how long a closing source goes on serving repairs (TXW_SECS after FIN): less when the group is quiet (three SPMs
-	// said FIN and no NAK came for 250 ms or twenty repair cycles), up to five times as long while NAKs still come. Negative: not
-	// at all. Zero: 2 s.
+	// said FIN, and no NAK came for 250 ms or twenty repair cycles; for 1.25 s if no receiver was ever heard), up to five times
+	// as long while NAKs still come. Negative: not at all. Zero: 2 s.
 	Linger time.Duration
 
 	// ReceiveOnly makes a Listener send not one packet, for one-way links and silent observers: a gap is reported as soon as
