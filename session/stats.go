@@ -66,7 +66,7 @@ type ReceiverStats struct {
 	Window                   int           // slots the window may use
 	Trail, Next, Lead        seq.Num       // the source's trail; next number to deliver; highest known number
 	Held, Gaps               int           // packets held, numbers missing now
-	WindowBytes              int64         // memory held
+	WindowBytes              int64         // payload bytes held
 	Foreign                  bool          // the source is not of this library
 	FIN                      bool          // the source has said where it ends
 }
