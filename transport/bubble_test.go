@@ -214,7 +214,7 @@ func TestCopy(t *testing.T) {
 		"perfect":   {"", netem.Impairment{}},
 		"IPv4":      {group4, netem.Impairment{Loss: 0.05}},
 		"loss":      {"", netem.Impairment{Loss: 0.1}},
-		"heavyLoss": {"", netem.Impairment{Loss: 0.25, Delay: time.Millisecond}},
+		"heavyLoss": {"", netem.Impairment{Loss: 0.4, Delay: time.Millisecond}},
 		"duplicate": {"", netem.Impairment{Duplicate: 0.2}},
 		"reorder":   {"", netem.Impairment{Delay: 5 * time.Millisecond, Reorder: 0.2}},
 		"jitter":    {"", netem.Impairment{Delay: 5 * time.Millisecond, Jitter: 4 * time.Millisecond}},
