@@ -96,7 +96,6 @@ const (
 	foreignFloor   = 50 * time.Millisecond   // least retry timer towards a source that is not ours
 	foreignBackoff = 50 * time.Millisecond   // NAK_BO_IVL towards it before its round trip time is known
 	foreignGroup   = 10                      // group size assumed with such a source
-	foreignParts   = 16                      // most fragments of one message that OpenPGM takes
 	ownFloor       = 2 * time.Millisecond    // least retry timer towards our own source
 	maxInterval    = 500 * time.Millisecond  // retry timers double up to this
 	reorderWait    = time.Millisecond        // reordering tolerance: this long,

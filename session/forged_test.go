@@ -393,7 +393,7 @@ func TestNobodyAcceptsTheGone(t *testing.T) {
 	now := mono.Time(301 * time.Second)
 	ps.Advance(now)
 	if r := ps.Accept(); r != nil {
-		t.Errorf("accepted a source that is gone: lost %v, gone %v", r.lost, r.gone)
+		t.Errorf("accepted a source that is gone: lost %v", r.lost)
 	}
 }
 

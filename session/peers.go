@@ -143,7 +143,6 @@ func (ps *Peers) remove(r *Receiver) {
 	if ps.last == r {
 		ps.last = nil
 	}
-	r.gone = true
 	ps.stats.Total.add(r.counts())
 }
 

@@ -55,10 +55,10 @@ type Receiver struct {
 	spmrs    uint8     // tries
 	ackAt    mono.Time // when a probe is answered; Never when none waits
 
-	accepted, queued, gone, closed bool
-	fin, lost                      bool
-	reset                          *ResetError
-	noNAKs                         bool // with reset: no repair comes any more
+	accepted, queued, closed bool
+	fin, lost                bool
+	reset                    *ResetError
+	noNAKs                   bool // with reset: no repair comes any more
 
 	read  reading
 	stats ReceiverStats

@@ -51,7 +51,7 @@ func (s *Source) roomy() bool {
 
 // MessageWritable reports whether WriteMessage would take a message of size bytes now.
 func (s *Source) MessageWritable(now mono.Time, size int) bool {
-	need := s.fragments(size)
+	need := s.cfg.Room.Packets(size)
 	if s.partial > 0 {
 		need++
 	}
@@ -74,25 +74,6 @@ func (s *Source) slots(now mono.Time, need int) bool {
 	return false
 }
 
-// fragments is how many packets a message of size bytes takes.
-func (s *Source) fragments(size int) int {
-	if size <= s.cfg.Room.Message() {
-		return 1 // RFC 3208, 9.2: and then it carries no OPT_FRAGMENT; OpenPGM receivers crash on one that does
-	}
-	part := s.part(size)
-	return (size + part - 1) / part
-}
-
-// part is the length of all fragments but the last of a message of size bytes: one that leaves room for their parity, unless
-// only full packets bring the message down to the number of fragments that OpenPGM takes. Those are repaired by replay.
-func (s *Source) part(size int) int {
-	part, full := s.cfg.Room.Fragment(), s.cfg.Room.Message()-wire.FragmentBytes
-	if size > foreignParts*part && size <= foreignParts*full {
-		return full
-	}
-	return part
-}
-
 // MaxMessage is the longest message the window can hold at all.
 func (s *Source) MaxMessage() int { return (s.cfg.Slots - 1) * s.cfg.Room.Fragment() }
 
@@ -107,12 +88,12 @@ func (s *Source) WriteMessage(now mono.Time, b []byte) bool {
 	}
 	s.seal()
 	s.stats.Messages++
-	parts := s.fragments(len(b))
-	if parts == 1 {
+	part := s.cfg.Room.Part(len(b))
+	if len(b) <= part {
 		s.put(b, window.Fragment{})
 		return true
 	}
-	first, part := s.window.End(), s.part(len(b))
+	first := s.window.End()
 	for offset := 0; offset < len(b); offset += part {
 		s.put(b[offset:min(offset+part, len(b))], window.Fragment{First: first, Offset: uint32(offset), Length: uint32(len(b))})
 	}

@@ -60,10 +60,25 @@ func (r Room) Fragment() int { return min((r.TPDU()-HeadData-parityFragment)&^7,
 // Message returns the largest payload of a packet without options: longer messages are cut into fragments.
 func (r Room) Message() int { return r.TPDU() - HeadData }
 
-// Packets returns how many packets a message of n bytes takes.
-func (r Room) Packets(n int) int {
-	if n <= r.Message() {
-		return 1
+// foreignParts is how many fragments of one message OpenPGM takes at most.
+const foreignParts = 16
+
+// Part returns the payload of each packet but the last of a message of n bytes: Fragment, unless only full packets bring the
+// message down to the number of fragments that OpenPGM takes; the parity of those does not fit, so they are repaired by replay.
+// A message that fits one packet is its own part, and carries no OPT_FRAGMENT (RFC 3208, 9.2; OpenPGM receivers crash on one).
+func (r Room) Part(n int) int {
+	part, full := r.Fragment(), r.Message()-FragmentBytes
+	switch {
+	case n <= r.Message():
+		return r.Message()
+	case n > foreignParts*part && n <= foreignParts*full:
+		return full
 	}
-	return (n + r.Fragment() - 1) / r.Fragment()
+	return part
+}
+
+// Packets returns how many packets a message of n bytes takes, at least 1.
+func (r Room) Packets(n int) int {
+	part := r.Part(n)
+	return max((n+part-1)/part, 1)
 }

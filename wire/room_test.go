@@ -73,9 +73,18 @@ func TestRoomFits(t *testing.T) {
 		if r.Stream()%64 != 0 || r.Fragment()%8 != 0 || r.Fragment() > r.Stream() || r.Stream() > r.Message() {
 			t.Fatalf("stream %d, fragment %d, message %d", r.Stream(), r.Fragment(), r.Message())
 		}
-		n := rapid.IntRange(0, 1<<20).Draw(t, "bytes")
-		if got := r.Packets(n); n <= r.Message() && got != 1 || n > r.Message() && (got*r.Fragment() < n || (got-1)*r.Fragment() >= n || got < 2) {
-			t.Fatalf("%d bytes take %d packets", n, got)
+		full := r.Message() - FragmentBytes
+		n := rapid.OneOf(rapid.IntRange(0, 1<<20), rapid.IntRange(16*r.Fragment()-2, 16*full+2)).Draw(t, "bytes")
+		part, got := r.Part(n), r.Packets(n)
+		switch {
+		case n <= r.Message():
+			if got != 1 {
+				t.Fatalf("%d bytes take %d packets", n, got)
+			}
+		case got < 2 || got*part < n || (got-1)*part >= n || size(0, part, OptFragment) > r.MTU():
+			t.Fatalf("%d bytes take %d packets of %d", n, got, part)
+		case n <= 16*full && got > 16 || part != r.Fragment() && got != 16 && n <= 16*r.Fragment():
+			t.Fatalf("%d bytes take %d packets of %d, OpenPGM takes 16", n, got, part)
 		}
 	})
 }
