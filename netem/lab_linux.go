@@ -142,6 +142,26 @@ func (l *Lab) namespace(n Node) (netns.NsHandle, error) {
 	return l.nodes[n+1], nil
 }
 
+// device is an interface in a namespace. A qdisc on it works on what leaves through it.
+type device struct {
+	ns   netns.NsHandle
+	name string
+}
+
+// devices returns both ends of a node's link: what the node sends leaves through up, what it is sent through down. The handles belong
+// to the Lab. The kernel cuts runs (UDP_SEGMENT, TCP) behind the qdisc of the interface that they leave through first: with Wire
+// a qdisc on the sender's up still sees whole runs, while those on all downs see packets.
+func (l *Lab) devices(n Node) (up, down device, err error) {
+	ns, err := l.namespace(n)
+	if err != nil {
+		return device{}, device{}, err
+	}
+	return device{ns, LabInterface}, device{l.bridge, portName(n)}, nil
+}
+
+// portName is the bridge's end of a node's link.
+func portName(n Node) string { return "p" + strconv.Itoa(int(n)+1) }
+
 // startChildren runs what comes, on one thread. It ends with the thread locked, so that the thread ends too: this kills the children.
 func startChildren(starts <-chan func()) {
 	runtime.LockOSThread()
@@ -211,7 +231,7 @@ func (l *Lab) makeBridge() error {
 	}
 	for i, ns := range l.nodes {
 		attrs := netlink.NewLinkAttrs()
-		attrs.Name, attrs.MasterIndex, attrs.MTU = "p"+strconv.Itoa(i), bridge.Index, l.cfg.MTU
+		attrs.Name, attrs.MasterIndex, attrs.MTU = portName(Node(i-1)), bridge.Index, l.cfg.MTU
 		veth := netlink.NewVeth(attrs)
 		veth.PeerName, veth.PeerMTU, veth.PeerNamespace = LabInterface, uint32(l.cfg.MTU), netlink.NsFd(ns)
 		if err := h.LinkAdd(veth); err != nil {
@@ -222,7 +242,7 @@ func (l *Lab) makeBridge() error {
 		}
 	}
 	if l.cfg.Wire {
-		return inside(l.bridge, func() error { return offloadsOff("p0") })
+		return inside(l.bridge, func() error { return offloadsOff(portName(Sender)) })
 	}
 	return nil
 }
@@ -235,7 +255,7 @@ func (l *Lab) await() error {
 	}
 	defer h.Close()
 	for i := range l.nodes {
-		if _, err := running(h, "p"+strconv.Itoa(i)); err != nil {
+		if _, err := running(h, portName(Node(i-1))); err != nil {
 			return fmt.Errorf("netem: bridge: %w", err)
 		}
 	}
