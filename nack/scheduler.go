@@ -1,6 +1,7 @@
 package nack
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -51,6 +52,16 @@ func NewScheduler(rng *rand.Rand, t Timing) *Scheduler {
 		young:  chain[*span]{id: byYouth},
 		at:     mono.Never,
 	}
+}
+
+// Clone returns a Scheduler in the same state that draws from rng. It panics if a number is missing.
+func (s *Scheduler) Clone(rng *rand.Rand) *Scheduler {
+	if s.count > 0 {
+		panic(fmt.Sprintf("BUG: nack: Clone with %d numbers missing", s.count))
+	}
+	c := NewScheduler(rng, s.timing)
+	c.drawn, c.at, c.hushed = s.drawn, s.at, s.hushed
+	return c
 }
 
 func sooner(a, b *span) bool { return a.deadline < b.deadline }

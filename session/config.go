@@ -71,6 +71,9 @@ type PeersConfig struct {
 	NAKData        time.Duration // NAK_RDATA_IVL; 0 adapts to the round trip and the source's queue
 	UniformBackoff bool          // RFC 3208's uniform law instead of RFC 5401's truncated exponential
 
+	// Hollow keeps the length of payloads and not their bytes: reading gives zeros. For simulations of large groups.
+	Hollow bool
+
 	Trace func(Event)
 }
 

@@ -43,9 +43,11 @@ const (
 	EventSourceLost                   // the source fell silent
 	EventJump                         // a packet claimed a number far ahead and was not believed
 	EventTrailPassed                  // a NAK asked for numbers that the window no longer holds
+	EventRepaired                     // Range, which was missing, came
 )
 
-var eventNames = [...]string{"accepted", "refused", "missing", "nak", "ncf", "repair", "lost", "fin", "reset", "source-lost", "jump", "trail-passed"}
+var eventNames = [...]string{"accepted", "refused", "missing", "nak", "ncf", "repair", "lost", "fin", "reset", "source-lost", "jump", "trail-passed",
+	"repaired"}
 
 // String gives the event's name in lower case.
 func (k EventKind) String() string {

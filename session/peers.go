@@ -14,22 +14,30 @@ import (
 // for each. A source counts as accepted after an SPM and one more packet from it; before that it is a candidate, which holds
 // little memory and gives way to newer ones when the table is full. Use NewPeers.
 type Peers struct {
-	cfg PeersConfig
+	*common
 	rng *rand.Rand
 
-	table  map[peerKey]*Receiver
-	list   []*Receiver // the same, in the order of Poll's turns
+	table  map[peerKey]*Receiver // while list is longer than fewPeers
+	list   []*Receiver           // in the order of Poll's turns
 	last   *Receiver   // the latest hit
 	turn   int         // where Poll goes on
 	accept []*Receiver // accepted, not yet taken by Accept
 	ready  []*Receiver // with something new to read
 	closed bool        // StopAccepting was called
 
+	refused  RefusedStats
+	accepted uint64
+	gone     *ReceiverStats // sums over those that were removed; nil: none was
+}
+
+// common is what Peers share with their clones.
+type common struct {
+	cfg    PeersConfig
 	packet wire.Packet // scratch for what is sent
 	nums   [wire.MaxNAKs]seq.Num
-
-	stats PeersStats
 }
+
+const fewPeers = 8 // that are found without a table
 
 type peerKey struct {
 	tsi  wire.TSI
@@ -42,7 +50,7 @@ func NewPeers(_ mono.Time, cfg PeersConfig, rng *rand.Rand) *Peers {
 		panic(fmt.Sprintf("BUG: session: peers configured with %+v", cfg))
 	}
 	cfg.Group = cfg.Group.WithZone("").Unmap()
-	return &Peers{cfg: cfg, rng: rng, table: make(map[peerKey]*Receiver)}
+	return &Peers{common: &common{cfg: cfg}, rng: rng}
 }
 
 // Handle takes one packet that came to the group.
@@ -66,10 +74,10 @@ func (ps *Peers) Handle(now mono.Time, m Meta, p *wire.Packet) {
 // refusePort counts what was not for our data-destination port. Parity travels under the port after it: known, not yet used.
 func (ps *Peers) refusePort(p *wire.Packet) {
 	if p.DestinationPort == ps.cfg.DestinationPort+1 {
-		ps.stats.Refused.Parity++
+		ps.refused.Parity++
 		return
 	}
-	ps.stats.Refused.WrongPort++
+	ps.refused.WrongPort++
 }
 
 // find returns the receiver for a packet of a source, a new one if the packet may found it.
@@ -78,10 +86,10 @@ func (ps *Peers) find(now mono.Time, m Meta, p *wire.Packet) *Receiver {
 	if ps.last != nil && ps.last.key == key {
 		return ps.last
 	}
-	r := ps.table[key]
+	r := ps.lookUp(key)
 	if r == nil {
 		if p.Type != wire.TypeSPM && p.Type != wire.TypeODATA && p.Type != wire.TypeRDATA {
-			ps.stats.Refused.WrongTSI++
+			ps.refused.WrongTSI++
 			return nil
 		}
 		if r = ps.add(now, key); r == nil {
@@ -92,15 +100,27 @@ func (ps *Peers) find(now mono.Time, m Meta, p *wire.Packet) *Receiver {
 	return r
 }
 
+func (ps *Peers) lookUp(key peerKey) *Receiver {
+	if ps.table != nil {
+		return ps.table[key]
+	}
+	for _, r := range ps.list {
+		if r.key == key {
+			return r
+		}
+	}
+	return nil
+}
+
 // add makes a candidate, in place of the one longest silent if the table is full; if there is none, in place of a session that
 // the application has closed. Others are never displaced.
 func (ps *Peers) add(now mono.Time, key peerKey) *Receiver {
 	if ps.closed {
-		ps.stats.Refused.TooMany++
+		ps.refused.TooMany++
 		return nil
 	}
 	if len(ps.list) >= ps.cfg.MaxSources {
-		ps.stats.Refused.TooMany++
+		ps.refused.TooMany++
 		var oldest *Receiver
 		for _, r := range ps.list {
 			if r.displaceable(oldest) {
@@ -113,9 +133,24 @@ func (ps *Peers) add(now mono.Time, key peerKey) *Receiver {
 		ps.remove(oldest)
 	}
 	r := newReceiver(now, ps, key)
-	ps.table[key] = r
 	ps.list = append(ps.list, r)
+	if ps.table != nil {
+		ps.table[key] = r
+	} else {
+		ps.index()
+	}
 	return r
+}
+
+// index makes the table when there is need for one.
+func (ps *Peers) index() {
+	if len(ps.list) <= fewPeers {
+		return
+	}
+	ps.table = make(map[peerKey]*Receiver)
+	for _, r := range ps.list {
+		ps.table[r.key] = r
+	}
 }
 
 // displaceable reports whether r gives way to a new source sooner than than does.
@@ -143,19 +178,22 @@ func (ps *Peers) remove(r *Receiver) {
 	if ps.last == r {
 		ps.last = nil
 	}
-	ps.stats.Total.add(r.counts())
+	if ps.gone == nil {
+		ps.gone = new(ReceiverStats)
+	}
+	ps.gone.add(r.counts())
 }
 
 // note queues r for Accept and Ready when what it just handled calls for it.
 func (ps *Peers) note(now mono.Time, r *Receiver) {
 	if !r.accepted && r.acceptable() {
 		if len(ps.accept) >= ps.cfg.Backlog || ps.closed {
-			ps.stats.Refused.TooMany++
+			ps.refused.TooMany++
 			r.trace(now, EventRefused, r.span())
 			return
 		}
 		r.open(now)
-		ps.stats.Accepted++
+		ps.accepted++
 		ps.accept = append(ps.accept, r)
 		r.trace(now, EventAccepted, r.span())
 	}
@@ -168,7 +206,7 @@ func (ps *Peers) note(now mono.Time, r *Receiver) {
 // overhear uses what receivers say to the group: NAKs suppress ours (RFC 3208, 6.3), SPMRs stand for ours (13.5).
 func (ps *Peers) overhear(now mono.Time, p *wire.Packet) {
 	if p.SourcePort != ps.cfg.DestinationPort {
-		ps.stats.Refused.WrongPort++
+		ps.refused.WrongPort++
 		return
 	}
 	tsi, known := p.TSI(), false
@@ -185,7 +223,7 @@ func (ps *Peers) overhear(now mono.Time, p *wire.Packet) {
 		}
 	}
 	if !known {
-		ps.stats.Refused.WrongTSI++
+		ps.refused.WrongTSI++
 	}
 }
 
@@ -262,8 +300,10 @@ func (ps *Peers) Deadline() mono.Time {
 
 // Stats returns what was counted so far, over all sources.
 func (ps *Peers) Stats() PeersStats {
-	st := ps.stats
-	st.Sources = len(ps.list)
+	st := PeersStats{Sources: len(ps.list), Accepted: ps.accepted, Refused: ps.refused}
+	if ps.gone != nil {
+		st.Total = *ps.gone
+	}
 	for _, r := range ps.list {
 		st.Total.add(r.counts())
 	}

@@ -53,7 +53,8 @@ type Receiver struct {
 	spmrAt   mono.Time // when an SPMR is due; Never when none is
 	spmrStep uint8     // 1: the copy to the source itself is still to go
 	spmrs    uint8     // tries
-	ackAt    mono.Time // when a probe is answered; Never when none waits
+	spmrFrom mono.Time // when the wait for spmrAt was drawn; Never if it was not
+	answer   answer    // to a probe
 
 	accepted, queued, closed bool
 	fin, lost                bool
@@ -66,15 +67,22 @@ type Receiver struct {
 
 func newReceiver(now mono.Time, ps *Peers, key peerKey) *Receiver {
 	r := &Receiver{
-		peers: ps, key: key, heard: now, clock: now, slots: ps.cfg.MaxWindow, spmrAt: mono.Never, ackAt: mono.Never,
+		peers: ps, key: key, heard: now, clock: now, slots: ps.cfg.MaxWindow, spmrAt: mono.Never, spmrFrom: mono.Never, answer: noAnswer,
 		grtt: 10 * time.Millisecond, group: foreignGroup,
 	}
 	if ps.cfg.HopLimit > 1 {
 		r.grtt = 500 * time.Millisecond
 	}
-	r.window = window.NewReceive(min(candidateSlots, ps.cfg.MaxWindow), min(candidateBytes, ps.cfg.WindowBytes))
+	r.window = ps.newWindow(min(candidateSlots, ps.cfg.MaxWindow), min(candidateBytes, ps.cfg.WindowBytes))
 	r.naks = nack.NewScheduler(ps.rng, r.timing())
 	return r
+}
+
+func (c *common) newWindow(slots int, bytes int64) *window.Receive {
+	if c.cfg.Hollow {
+		return window.NewHollow(slots)
+	}
+	return window.NewReceive(slots, bytes)
 }
 
 // TSI returns the identity of the source's session.
@@ -136,6 +144,7 @@ func (r *Receiver) handleData(now mono.Time, p *wire.Packet) {
 	case window.Ahead:
 		r.miss(now, gap, p.Sqn)
 	case window.Filled:
+		r.trace(now, EventRepaired, seq.Range{From: p.Sqn, To: p.Sqn.Add(1)})
 		if d, ok := r.naks.Found(now, p.Sqn); ok {
 			r.wait.Sample(d)
 			r.naks.SetTiming(r.timing())
@@ -233,7 +242,7 @@ func (r *Receiver) deadline() mono.Time {
 	if !r.accepted {
 		return min(d, r.spmrAt)
 	}
-	return min(d, max(r.naks.Deadline(), r.pace.OpenAt(r.clock)), r.spmrAt, r.ackAt)
+	return min(d, max(r.naks.Deadline(), r.pace.OpenAt(r.clock)), r.spmrAt, r.answer.at)
 }
 
 // advance fires what is due at now.
@@ -250,7 +259,7 @@ func (r *Receiver) advance(now mono.Time) {
 		r.give(now, old, LossTimeout)
 	}
 	if r.peers.cfg.ReceiveOnly {
-		r.spmrAt, r.ackAt = mono.Never, mono.Never
+		r.spmrAt, r.spmrFrom, r.answer = mono.Never, mono.Never, noAnswer
 		r.giveUpDue(now)
 	}
 	if now >= r.heard.Add(r.expiry()) {
@@ -271,7 +280,7 @@ func (r *Receiver) Close(mono.Time) {
 	}
 	r.closed, r.queued = true, false
 	r.naks.Forget(seq.Range{From: r.window.Next(), To: r.window.End()})
-	r.spmrAt, r.ackAt = mono.Never, mono.Never
+	r.spmrAt, r.spmrFrom, r.answer = mono.Never, mono.Never, noAnswer
 	r.stats = r.counts()
 	r.window = window.NewReceive(1, 0)
 	for i, x := range r.peers.ready {

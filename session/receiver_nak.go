@@ -1,6 +1,7 @@
 package session
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
@@ -72,7 +73,7 @@ func (r *Receiver) poll(now mono.Time, t *Transmit) bool {
 		return true
 	case !r.accepted:
 		return false
-	case now >= r.ackAt:
+	case now >= r.answer.at:
 		r.sendACK(now, t)
 		return true
 	case now >= r.naks.Deadline() && r.pace.Open(now):
@@ -136,14 +137,17 @@ func (r *Receiver) addEcho(now mono.Time, p *wire.Packet) {
 // wantSPM asks for an SPM after a random wait, unless one comes first (RFC 3208, 13.5).
 func (r *Receiver) wantSPM(now mono.Time) {
 	if r.spmrAt == mono.Never {
-		r.spmrAt = now.Add(nack.UniformWait(r.peers.rng, spmrDelay))
+		r.spmrFrom = now
+		r.drawSPMR()
 	}
 }
+
+func (r *Receiver) drawSPMR() { r.spmrAt = r.spmrFrom.Add(nack.UniformWait(r.peers.rng, spmrDelay)) }
 
 // hearSPMR takes another receiver's SPMR for this source: its answer serves us too.
 func (r *Receiver) hearSPMR(now mono.Time) {
 	if r.spms == 0 && r.spmrAt != mono.Never && r.spmrStep == 0 {
-		r.spmrAt = now.Add(spmrRepeat)
+		r.spmrAt, r.spmrFrom = now.Add(spmrRepeat), mono.Never
 	}
 }
 
@@ -151,6 +155,7 @@ func (r *Receiver) hearSPMR(now mono.Time) {
 func (r *Receiver) sendSPMR(now mono.Time, t *Transmit) {
 	t.B = r.upstream(wire.TypeSPMR).Append(t.B)
 	r.stats.SPMRs++
+	r.spmrFrom = mono.Never
 	if r.spmrStep == 0 {
 		t.HopLimit = 1
 		r.spmrStep = 1
@@ -164,6 +169,19 @@ func (r *Receiver) sendSPMR(now mono.Time, t *Transmit) {
 	}
 }
 
+// answer is the answer to a probe that waits for its instant.
+type answer struct {
+	at     mono.Time // Never when none waits
+	from   mono.Time // the wait was drawn then,
+	within time.Duration
+	group  float64 // by this law
+}
+
+var noAnswer = answer{at: mono.Never}
+
+// draw sets the instant.
+func (a *answer) draw(rng *rand.Rand) { a.at = a.from.Add(nack.Wait(rng, a.within, a.group)) }
+
 // answerProbe schedules the answer to an SPM that asks for round trip samples. The wait is RFC 5401's, so that a large group
 // answers with a few packets; the next SPM without the question, which the source sends at its first answer, cancels it. One
 // round trip is enough to wait: the answer to the first answer takes no longer. In a small group each receiver answers once all
@@ -174,10 +192,11 @@ func (r *Receiver) answerProbe(now mono.Time, asked bool) {
 	case r.peers.cfg.ReceiveOnly:
 	case !asked:
 		if r.group > smallGroup || r.stats.ACKs > 0 {
-			r.ackAt = mono.Never
+			r.answer = noAnswer
 		}
-	case r.ackAt == mono.Never:
-		r.ackAt = now.Add(nack.Wait(r.peers.rng, r.grtt, r.group))
+	case r.answer.at == mono.Never:
+		r.answer = answer{from: now, within: r.grtt, group: r.group}
+		r.answer.draw(r.peers.rng)
 	}
 }
 
@@ -192,6 +211,6 @@ func (r *Receiver) sendACK(now mono.Time, t *Transmit) {
 	}
 	r.addEcho(now, p)
 	t.B, t.To = p.Append(t.B), r.nakTo()
-	r.ackAt = mono.Never
+	r.answer = noAnswer
 	r.stats.ACKs++
 }

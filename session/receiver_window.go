@@ -6,7 +6,6 @@ import (
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/mono"
 	"github.com/rmcast/rmcast/seq"
-	"github.com/rmcast/rmcast/window"
 	"github.com/rmcast/rmcast/wire"
 )
 
@@ -40,7 +39,7 @@ func (r *Receiver) handleSPM(now mono.Time, p *wire.Packet) {
 	r.stats.SPMs++
 	r.spms++
 	r.spmSqn, r.path = p.Sqn, p.Path
-	r.spmrAt = mono.Never
+	r.spmrAt, r.spmrFrom = mono.Never, mono.Never
 	if p.Options.Set.Has(wire.OptPeer) {
 		r.learn(now, &p.Options.Peer)
 	}
@@ -114,7 +113,7 @@ func (r *Receiver) open(now mono.Time) {
 	r.window.SetMemory(r.peers.cfg.WindowBytes)
 	if r.start.Less(r.window.Next()) {
 		if _, ok := r.window.Rewind(r.start); !ok { // too far back for the window: what was held is asked for again
-			r.window = window.NewReceive(r.size(), r.peers.cfg.WindowBytes)
+			r.window = r.peers.newWindow(r.size(), r.peers.cfg.WindowBytes)
 			r.window.Start(r.start)
 			r.read = reading{skipTail: r.read.skipTail}
 		}

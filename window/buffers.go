@@ -2,6 +2,7 @@ package window
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/rmcast/rmcast/internal/invariant"
 )
@@ -88,6 +89,22 @@ func (b *buffers) init(maxBytes int64) {
 func (b *buffers) raise(maxBytes int64) {
 	b.maxChunks = max(b.maxChunks, int(min(maxBytes/chunkBytes, maxChunks)))
 	b.count()
+}
+
+// clone returns the same with memory of its own.
+func (b *buffers) clone() buffers {
+	c := *b
+	c.chunks = slices.Clone(b.chunks)
+	c.memory = make([]*[chunkBytes]byte, len(b.memory))
+	for i, m := range b.memory {
+		memory := *m
+		c.memory[i] = &memory
+	}
+	if b.hot != nil {
+		hot := *b.hot
+		c.hot = &hot
+	}
+	return c
 }
 
 func (b *buffers) allocated() int64 { return int64(len(b.chunks)) * chunkBytes }

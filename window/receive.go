@@ -2,6 +2,7 @@ package window
 
 import (
 	"math/bits"
+	"slices"
 
 	"github.com/rmcast/rmcast/internal/invariant"
 	"github.com/rmcast/rmcast/seq"
@@ -62,7 +63,7 @@ var resultNames = [...]string{"InOrder", "Ahead", "Filled", "Duplicate", "Late",
 // Invariants:
 //  1. Next ≤ Run ≤ End; Next is not Done unless it is End; Run is Missing unless it is End.
 //  2. Missing and Held are the numbers of Missing and Have in [Next, End).
-//  3. A slot has a buffer if and only if it is Have with a payload.
+//  3. A slot has a buffer if and only if it is Have with a payload; of a hollow window, none has.
 //  4. While the largest class of payloads seen does not grow, every number Missing below one with a buffer will find memory.
 //
 // A Receive takes no memory before the first number.
@@ -79,6 +80,7 @@ type Receive struct {
 	unchecked      int // calls since the last walk of check
 	slots          []receiveSlot
 	buffers        buffers
+	hollow         bool
 }
 
 type receiveSlot struct {
@@ -88,7 +90,13 @@ type receiveSlot struct {
 	fragment Fragment
 }
 
-const firstSlots = 64 // of a ring
+const (
+	firstSlots  = 64 // of a ring
+	hollowSlots = 8  // of one that keeps no payload
+)
+
+// zeros is what a hollow window shows as payload.
+var zeros [MaxPayload]byte
 
 // NewReceive returns a window that takes numbers in [Next, Next+maxSlots), 1 ≤ maxSlots ≤ 2^30, and whose payload memory
 // takes at most maxBytes, rounded down to chunks of 64 KiB but not below one of them.
@@ -97,6 +105,23 @@ func NewReceive(maxSlots int, maxBytes int64) *Receive {
 	r.Resize(maxSlots)
 	r.buffers.init(maxBytes)
 	return r
+}
+
+// NewHollow returns a window that keeps the length of each payload and not its bytes: Packet gives as many zeros, which must not
+// be written. It takes no payload memory and knows no bound for it. Simulations of large groups use it.
+func NewHollow(maxSlots int) *Receive {
+	r := &Receive{hollow: true}
+	r.Resize(maxSlots)
+	r.buffers.init(0)
+	return r
+}
+
+// Clone returns a window in the same state that shares nothing with r.
+func (r *Receive) Clone() *Receive {
+	c := *r
+	c.slots = slices.Clone(r.slots)
+	c.buffers = r.buffers.clone()
+	return &c
 }
 
 // Resize changes the distance from Next to Limit, 1 ≤ maxSlots ≤ 2^30. What is known stays, even beyond the new Limit.
@@ -108,10 +133,19 @@ func (r *Receive) Resize(maxSlots int) {
 }
 
 // SetMemory raises what payload memory may take to maxBytes; a lower figure than the one in force changes nothing.
-func (r *Receive) SetMemory(maxBytes int64) { r.buffers.raise(maxBytes) }
+func (r *Receive) SetMemory(maxBytes int64) {
+	if !r.hollow {
+		r.buffers.raise(maxBytes)
+	}
+}
 
 // Spare returns how many packets beyond those that are Missing already there is payload memory for.
-func (r *Receive) Spare() int { return max(r.buffers.spare()-r.missing, 0) }
+func (r *Receive) Spare() int {
+	if r.hollow {
+		return max(r.maxSlots-r.missing, 0)
+	}
+	return max(r.buffers.spare()-r.missing, 0)
+}
 
 // Start makes first the first number of the window: what is before is Done. A window may be started anew, elsewhere, once
 // everything in it is released; it panics if something is not.
@@ -140,7 +174,7 @@ func (r *Receive) Rewind(first seq.Num) (missing seq.Range, ok bool) {
 	if more == 0 {
 		return missing, true
 	}
-	if r.bytes > 0 && r.buffers.spare() < more+r.missing-r.beyond {
+	if r.bytes > 0 && !r.hollow && r.buffers.spare() < more+r.missing-r.beyond {
 		return seq.Range{}, false
 	}
 	r.reserve(first, more+known)
@@ -200,7 +234,7 @@ func (r *Receive) Packet(n seq.Num) (Packet, bool) {
 		return Packet{}, false
 	}
 	if s.buffer == noBuffer {
-		return Packet{Fragment: s.fragment}, true
+		return Packet{Payload: zeros[:s.payload:s.payload], Fragment: s.fragment}, true // of a hollow window; else of none
 	}
 	return Packet{Payload: r.buffers.bytes(s.buffer)[:s.payload:s.payload], Fragment: s.fragment}, true
 }
@@ -212,7 +246,7 @@ func (r *Receive) Packet(n seq.Num) (Packet, bool) {
 // taken.
 func (r *Receive) Insert(n seq.Num, payload []byte, f Fragment) (Result, seq.Range) {
 	if known := n.Sub(r.next); n == r.end && r.missing == 0 && known < r.maxSlots && known < len(r.slots) {
-		if id, ok := r.buffers.get(len(payload), 0); ok { // put, with n at End and so at or after top
+		if id, ok := r.memory(len(payload), 0); ok { // put, with n at End and so at or after top
 			if id != noBuffer {
 				copy(r.buffers.bytes(id), payload)
 				r.top = n + 1
@@ -244,7 +278,7 @@ func (r *Receive) insert(n seq.Num, payload []byte, f Fragment) (Result, seq.Ran
 	if ahead >= r.maxSlots-known {
 		return Full, seq.Range{}
 	}
-	id, ok := r.buffers.get(len(payload), r.missing+ahead)
+	id, ok := r.memory(len(payload), r.missing+ahead)
 	if !ok {
 		return Full, seq.Range{}
 	}
@@ -276,12 +310,12 @@ func (r *Receive) fill(n seq.Num, payload []byte, f Fragment) Result {
 	case Lost:
 		return Late
 	}
-	id, ok := r.buffers.get(len(payload), r.missing-1)
+	id, ok := r.memory(len(payload), r.missing-1)
 	if !ok {
-		id, ok = r.buffers.get(len(payload), r.keepFor(n))
+		id, ok = r.memory(len(payload), r.keepFor(n))
 	}
 	if !ok && n == r.run {
-		id, ok = r.buffers.get(len(payload), 0)
+		id, ok = r.memory(len(payload), 0)
 	}
 	if !ok {
 		return Full
@@ -413,6 +447,14 @@ func (r *Receive) NextMissing(from seq.Num) (seq.Range, bool) {
 	return gap, true
 }
 
+// memory returns a buffer for a payload of size bytes; see buffers.get.
+func (r *Receive) memory(size, keep int) (bufferID, bool) {
+	if r.hollow {
+		return noBuffer, true
+	}
+	return r.buffers.get(size, keep)
+}
+
 func (r *Receive) slot(n seq.Num) *receiveSlot { return &r.slots[uint32(n)&r.mask] }
 
 // advanceRun moves Run to the first Missing number.
@@ -455,7 +497,11 @@ func (r *Receive) reserve(first seq.Num, count int) {
 }
 
 func (r *Receive) grow(count int) {
-	slots := make([]receiveSlot, max(firstSlots, 1<<bits.Len(uint(count-1))))
+	least := firstSlots
+	if r.hollow {
+		least = hollowSlots
+	}
+	slots := make([]receiveSlot, max(least, 1<<bits.Len(uint(count-1))))
 	mask := uint32(len(slots) - 1)
 	for n := r.next; n != r.end; n++ {
 		slots[uint32(n)&mask] = *r.slot(n)
