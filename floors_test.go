@@ -53,7 +53,7 @@ var floors = map[string]imports{
 
 	"wire":   may("seq internal/invariant", "internal/testvec"),
 	"window": may("seq mono internal/invariant"),
-	"nack":   may("seq mono internal/invariant " + btree),
+	"nack":   may("seq mono internal/heap internal/invariant " + btree),
 	"fec":    may("seq mono internal/invariant github.com/klauspost/reedsolomon", "internal/testvec"),
 	"flow":   may("mono internal/invariant " + xrate),
 
@@ -63,10 +63,11 @@ var floors = map[string]imports{
 
 	"dgram":   may(multicast+" "+unix+" "+windows, netlink),
 	"netem":   may("dgram " + netlink + " " + nftables + " " + ethtool + " " + unix),
-	"sim":     may("session netem dgram "+machines+"seq mono internal/invariant", "internal/testvec"),
+	"sim":     may("session netem "+machines+"seq mono internal/heap internal/invariant", "internal/testvec"),
 	"channel": may(""),
 
 	"internal/gate":      may(""),
+	"internal/heap":      may(""),
 	"internal/ring":      may(""),
 	"internal/invariant": may(""),
 	"internal/testvec":   may(""),

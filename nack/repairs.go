@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/btree"
 
+	"github.com/rmcast/rmcast/internal/heap"
 	"github.com/rmcast/rmcast/mono"
 	"github.com/rmcast/rmcast/seq"
 )
@@ -125,8 +126,8 @@ type Repairs struct {
 	cfg        RepairsConfig
 	tree       *btree.BTreeG[*request] // all, by number
 	key        *request
-	within     heap[*request]  // queued, by number: some requester was within its share
-	over       heap[*request]  // queued, by number: the others
+	within     heap.Heap[*request]  // queued, by number: some requester was within its share
+	over       heap.Heap[*request]  // queued, by number: the others
 	ncf        chain[*request] // pending NCFs
 	sent       chain[*request] // repaired and remembered
 	remembered int             // length of sent
@@ -145,8 +146,8 @@ func NewRepairs(c RepairsConfig) *Repairs {
 		cfg:        c,
 		tree:       btree.NewWithFreeListG(treeDegree, less, btree.NewFreeListG[*request](treeFree)),
 		key:        new(request),
-		within:     heap[*request]{less: less, place: where},
-		over:       heap[*request]{less: less, place: where},
+		within:     heap.Heap[*request]{Less: less, Place: where},
+		over:       heap.Heap[*request]{Less: less, Place: where},
 		ncf:        chain[*request]{id: byNCF},
 		sent:       chain[*request]{id: bySent},
 		requesters: newRequesters(c.MaxRequesters, c.ReceiverShare),
@@ -186,9 +187,9 @@ func (r *Repairs) NAK(now mono.Time, from netip.Addr, n seq.Num, bytes int) Verd
 	case q.queued:
 		r.count(now, q, who)
 		if q.over && r.requesters.take(now, who, q.bytes) {
-			r.over.remove(q.index)
+			r.over.Remove(q.index)
 			q.over = false
-			r.within.push(q)
+			r.within.Push(q)
 		}
 		r.confirm(now, q)
 		r.stats.Merged++
@@ -218,10 +219,10 @@ func (r *Repairs) admit(now mono.Time, who *requester) bool {
 	if r.Pending() < r.cfg.MaxQueued {
 		return true
 	}
-	if len(r.over.items) == 0 || !r.requesters.within(now, who) {
+	if len(r.over.Items) == 0 || !r.requesters.within(now, who) {
 		return false
 	}
-	r.drop(r.over.items[len(r.over.items)-1])
+	r.drop(r.over.Items[len(r.over.Items)-1])
 	return true
 }
 
@@ -229,9 +230,9 @@ func (r *Repairs) admit(now mono.Time, who *requester) bool {
 func (r *Repairs) queue(now mono.Time, q *request, who *requester, bytes int) {
 	q.queued, q.bytes = true, bytes
 	if q.over = !r.requesters.take(now, who, bytes); q.over {
-		r.over.push(q)
+		r.over.Push(q)
 	} else {
-		r.within.push(q)
+		r.within.Push(q)
 	}
 	r.confirm(now, q)
 }
@@ -289,10 +290,10 @@ func (r *Repairs) NCFPending() bool { return r.ncf.head != nil }
 func (r *Repairs) Next(now mono.Time) (n seq.Num, ok bool) {
 	r.forget(now)
 	switch {
-	case len(r.within.items) > 0:
-		return r.within.items[0].n, true
-	case len(r.over.items) > 0:
-		return r.over.items[0].n, true
+	case len(r.within.Items) > 0:
+		return r.within.Items[0].n, true
+	case len(r.over.Items) > 0:
+		return r.over.Items[0].n, true
 	}
 	return 0, false
 }
@@ -319,20 +320,20 @@ func (r *Repairs) Sent(now mono.Time, n seq.Num) {
 
 func (r *Repairs) unqueue(q *request) {
 	if q.over {
-		r.over.remove(q.index)
+		r.over.Remove(q.index)
 	} else {
-		r.within.remove(q.index)
+		r.within.Remove(q.index)
 	}
 	q.queued, q.over = false, false
 }
 
 // Oldest returns the lowest number queued.
 func (r *Repairs) Oldest() (n seq.Num, ok bool) {
-	if len(r.within.items) > 0 {
-		n, ok = r.within.items[0].n, true
+	if len(r.within.Items) > 0 {
+		n, ok = r.within.Items[0].n, true
 	}
-	if len(r.over.items) > 0 && (!ok || r.over.items[0].n.Less(n)) {
-		n, ok = r.over.items[0].n, true
+	if len(r.over.Items) > 0 && (!ok || r.over.Items[0].n.Less(n)) {
+		n, ok = r.over.Items[0].n, true
 	}
 	return n, ok
 }
@@ -349,7 +350,7 @@ func (r *Repairs) Trim(trail seq.Num) {
 }
 
 // Pending returns how many repairs are queued.
-func (r *Repairs) Pending() int { return len(r.within.items) + len(r.over.items) }
+func (r *Repairs) Pending() int { return len(r.within.Items) + len(r.over.Items) }
 
 // GroupSize estimates how many receivers there are, between 1 and MaxGroupSize: see groupEstimate, but not less than the number
 // of addresses NAKs came from in the last minute.

@@ -332,7 +332,7 @@ func TestRepairsBounds(t *testing.T) {
 	if s := r.Stats(); s.Refused == 0 || s.Queued+s.Refused != 10000 {
 		t.Errorf("stats %+v", s)
 	}
-	if len(r.over.items) == 0 {
+	if len(r.over.Items) == 0 {
 		t.Error("invented addresses have a share")
 	}
 	r.Trim(20000)

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/rmcast/rmcast/internal/heap"
 	"github.com/rmcast/rmcast/mono"
 	"github.com/rmcast/rmcast/seq"
 )
@@ -30,8 +31,8 @@ type Scheduler struct {
 	rng    *rand.Rand
 	timing Timing
 	spans
-	timers heap[*span]   // by deadline: all spans whose state is still running
-	ready  heap[*span]   // by number: the spans whose backoff has ended
+	timers heap.Heap[*span]   // by deadline: all spans whose state is still running
+	ready  heap.Heap[*span]   // by number: the spans whose backoff has ended
 	age    chain[*span]  // all spans by since
 	young  chain[*span]  // the spans whose tolerance runs, by since and number
 	count  int           // missing numbers
@@ -46,8 +47,8 @@ func NewScheduler(rng *rand.Rand, t Timing) *Scheduler {
 	return &Scheduler{
 		rng:    rng,
 		timing: t.withDefaults(),
-		timers: heap[*span]{less: sooner, place: place},
-		ready:  heap[*span]{less: lower, place: place},
+		timers: heap.Heap[*span]{Less: sooner, Place: place},
+		ready:  heap.Heap[*span]{Less: lower, Place: place},
 		age:    chain[*span]{id: byAge},
 		young:  chain[*span]{id: byYouth},
 		at:     mono.Never,
@@ -133,7 +134,7 @@ func (s *Scheduler) add(now mono.Time, r seq.Range, lead seq.Num) {
 	}
 	s.count += r.Len()
 	s.age.pushBack(x)
-	s.timers.push(x)
+	s.timers.Push(x)
 	s.tree.ReplaceOrInsert(x)
 }
 
@@ -151,7 +152,7 @@ func (s *Scheduler) Progress(now mono.Time, lead seq.Num) {
 			s.grown(x)
 			if d := now.Add(x.wait); d < x.deadline {
 				x.deadline = d
-				s.timers.fix(x.index)
+				s.timers.Fix(x.index)
 			}
 		case x.since.Add(s.timing.Tolerance) <= now:
 			s.grown(x) // its backoff runs already
@@ -241,9 +242,9 @@ func (s *Scheduler) split(x *span, n seq.Num) *span {
 		s.young.insertAfter(x, y)
 	}
 	if y.ready {
-		s.ready.push(y)
+		s.ready.Push(y)
 	} else {
-		s.timers.push(y)
+		s.timers.Push(y)
 	}
 	s.tree.ReplaceOrInsert(y)
 	return y
@@ -252,10 +253,10 @@ func (s *Scheduler) split(x *span, n seq.Num) *span {
 // idle takes x out of the heap it is in.
 func (s *Scheduler) idle(x *span) {
 	if x.ready {
-		s.ready.remove(x.index)
+		s.ready.Remove(x.index)
 		x.ready = false
 	} else {
-		s.timers.remove(x.index)
+		s.timers.Remove(x.index)
 	}
 }
 
@@ -265,9 +266,9 @@ func (s *Scheduler) enter(x *span, p phase) {
 	x.phase = p
 	if x.ready {
 		s.idle(x)
-		s.timers.push(x)
+		s.timers.Push(x)
 	} else {
-		s.timers.fix(x.index)
+		s.timers.Fix(x.index)
 	}
 }
 
@@ -363,7 +364,7 @@ func increment(n *uint8) {
 // Where an NCF or data did not come in time, another round begins: a new backoff, counted from the instant the interval ended,
 // not from when somebody looked. Intervals are doubled in that round.
 func (s *Scheduler) Due(now mono.Time, dst []seq.Num) []seq.Num {
-	if len(s.timers.items) == 0 && len(s.ready.items) == 0 {
+	if len(s.timers.Items) == 0 && len(s.ready.Items) == 0 {
 		return dst
 	}
 	s.fire(now)
@@ -372,8 +373,8 @@ func (s *Scheduler) Due(now mono.Time, dst []seq.Num) []seq.Num {
 		room = min(room, cap(dst)-len(dst))
 	}
 	var prev *span
-	for room > 0 && len(s.ready.items) > 0 {
-		x := s.ready.items[0]
+	for room > 0 && len(s.ready.Items) > 0 {
+		x := s.ready.Items[0]
 		if x.r.Len() > room {
 			s.split(x, x.r.From.Add(room))
 		}
@@ -391,16 +392,16 @@ func (s *Scheduler) Due(now mono.Time, dst []seq.Num) []seq.Num {
 // together, so that they fit one list again.
 func (s *Scheduler) fire(now mono.Time) {
 	ended, wait := mono.Never, time.Duration(0)
-	for len(s.timers.items) > 0 {
-		x := s.timers.items[0]
+	for len(s.timers.Items) > 0 {
+		x := s.timers.Items[0]
 		if x.deadline > now {
 			return
 		}
 		if x.state == BackOff {
 			s.grown(x)
-			s.timers.remove(0)
+			s.timers.Remove(0)
 			x.ready = true
-			s.ready.push(x)
+			s.ready.Push(x)
 			continue
 		}
 		if x.deadline != ended {
@@ -409,7 +410,7 @@ func (s *Scheduler) fire(now mono.Time) {
 		increment(&x.retries)
 		x.state = BackOff
 		x.began, x.deadline = x.deadline, x.deadline.Add(wait)
-		s.timers.fix(0)
+		s.timers.Fix(0)
 	}
 }
 
@@ -455,7 +456,7 @@ func (s *Scheduler) Hurry(now mono.Time) {
 		}
 		if at < x.deadline {
 			x.deadline = at
-			s.timers.fix(x.index)
+			s.timers.Fix(x.index)
 		}
 	}
 }
@@ -477,10 +478,10 @@ func (s *Scheduler) Deadline() mono.Time {
 	if s.age.head == nil {
 		return mono.Never
 	}
-	if len(s.ready.items) > 0 {
+	if len(s.ready.Items) > 0 {
 		return s.due
 	}
-	d := s.timers.items[0].deadline
+	d := s.timers.Items[0].deadline
 	if s.timing.Limit > 0 {
 		d = min(d, s.age.head.since.Add(s.timing.Limit))
 	}

@@ -256,10 +256,10 @@ func checkScheduler(t *rapid.T, s *Scheduler) {
 		if x.young {
 			young++
 		}
-		if h.items[x.index] != x {
+		if h.Items[x.index] != x {
 			t.Fatalf("%v is not at %d of its heap", x.r, x.index)
 		}
-		if p := h.items[(max(x.index, 1)-1)/2]; p != x && h.less(x, p) {
+		if p := h.Items[(max(x.index, 1)-1)/2]; p != x && h.Less(x, p) {
 			t.Fatalf("heap order broken between %v and %v", p.r, x.r)
 		}
 		if x.young && x.state != BackOff || x.ready && x.state != BackOff {
@@ -269,8 +269,8 @@ func checkScheduler(t *rapid.T, s *Scheduler) {
 		prev = x
 		return true
 	})
-	if count != s.Len() || running != len(s.timers.items) || ready != len(s.ready.items) || running+ready != s.Ranges() {
-		t.Fatalf("%d numbers, %d running, %d ready against Len %d, %d, %d", count, running, ready, s.Len(), len(s.timers.items), len(s.ready.items))
+	if count != s.Len() || running != len(s.timers.Items) || ready != len(s.ready.Items) || running+ready != s.Ranges() {
+		t.Fatalf("%d numbers, %d running, %d ready against Len %d, %d, %d", count, running, ready, s.Len(), len(s.timers.Items), len(s.ready.Items))
 	}
 	aged := 0
 	for x := s.age.head; x != nil; x = x.links[byAge].next {
