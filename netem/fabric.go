@@ -2,7 +2,6 @@ package netem
 
 import (
 	"fmt"
-	"hash/fnv"
 	"net/netip"
 	"sync"
 	"time"
@@ -11,31 +10,26 @@ import (
 // Fabric is one shared network segment in memory. Hosts attached to it send and receive datagrams through [Host], which
 // implements dgram.Network, so that everything above sockets runs unchanged. A packet's way:
 //
-//	source's run -> egress Link of its host -> segment -> ingress Link of each host that wants it -> receiver's buffer
+//	source's run -> egress Link of its host -> switches, and the Links between them -> ingress Link of each host that wants it -> receiver's buffer
 //
-// Receivers on the sender's own host get multicast too, past both links, as the kernel's multicast loop does.
+// Receivers on the sender's own host get multicast too, past all links, as the kernel's multicast loop does. A Fabric is one switch
+// unless a Topology or [Fabric.Branch] makes more.
 //
 // A Fabric starts no goroutine and reads the clock only through package time: made inside a testing/synctest bubble it lives on
 // the bubble's clock, and waiting in it lets that clock advance. It needs no Close: drop it when its Conns are closed.
 //
-// Nothing is lost that no Link, Drop hook or Limit loses: where a host's ingress has neither Rate nor Limit, a receiver's full
+// Nothing is lost that no Link, Drop hook or Limit loses: where no link between the root and a host has Rate or Limit, a receiver's full
 // buffer holds senders back. A run of datagrams over perfect links stays whole, as with UDP_SEGMENT and UDP_GRO.
 type Fabric struct {
 	cfg   FabricConfig
 	epoch time.Time
 
-	mu     sync.Mutex
-	hosts  map[netip.Addr]*Host
-	groups map[endpoint][]*Host // who has joined, each host once, in the order of joining
-	events eventQueue
-	flying int // bytes in events
-	timer  *time.Timer
-	due    time.Duration // when timer fires; never if it is not set
-	pool   bufferPool
+	tree
+	timer *time.Timer
+	due   time.Duration // when timer fires; never if it is not set
 	// room is where a writer waits for room: in a receiver's buffer, in flight, or in its own host's transmit queue.
 	room    sync.Cond
 	waiting int // writers in room.Wait
-	drop    func(from, to netip.Addr, b []byte) bool
 }
 
 // FabricConfig holds a Fabric's settings. The zero value works.
@@ -49,6 +43,8 @@ type FabricConfig struct {
 	NoOffload bool
 	// InFlight bounds the bytes that travel on links with Delay or Rate; beyond it senders wait. 0 means 64 MiB.
 	InFlight int
+	// Topology makes the switches, and says at which of them the hosts of [Fabric.Node] are attached.
+	Topology Topology
 }
 
 // endpoint is where a datagram goes: a group or an own address, without zone, and the port; raw packets have port 0.
@@ -64,7 +60,7 @@ const (
 	defaultInFlight = 64 << 20
 )
 
-// NewFabric returns a segment without hosts.
+// NewFabric returns a network without hosts. It panics if the Topology is not valid.
 func NewFabric(cfg FabricConfig) *Fabric {
 	if cfg.MTU == 0 {
 		cfg.MTU = defaultMTU
@@ -72,15 +68,50 @@ func NewFabric(cfg FabricConfig) *Fabric {
 	if cfg.InFlight == 0 {
 		cfg.InFlight = defaultInFlight
 	}
-	f := &Fabric{
-		cfg: cfg, epoch: time.Now(), due: never,
-		hosts: map[netip.Addr]*Host{}, groups: map[endpoint][]*Host{},
-	}
+	f := &Fabric{cfg: cfg, epoch: time.Now(), due: never, tree: tree{seed: cfg.Seed}}
+	f.grow(cfg.Topology)
+	f.tree.arm = f.arm
 	f.room.L = &f.mu
 	return f
 }
 
-// Host returns the host that has the given addresses, and attaches a new one with perfect links the first time. Literal IPv4 and
+// Node returns the host that stands for a node of the Topology, attached as that says. It has the addresses that the node has in a [Lab]
+// or a [Relay].
+func (f *Fabric) Node(n Node) *Host {
+	addrs := []string{n.Addr4().String(), n.Addr6().String(), n.LinkLocal().WithZone("").String()}
+	f.mu.Lock()
+	known := f.hosts[n.Addr4()] != nil
+	f.mu.Unlock()
+	h := f.Host(addrs...)
+	if known {
+		return h
+	}
+	p := f.cfg.Topology.Port(n)
+	h.Attach(f.Switch(p.Switch))
+	h.SetIngress(p.Down)
+	h.SetEgress(p.Up)
+	return h
+}
+
+// Switch returns a switch: 0 is the root, i the i-th branch, of the Topology or made later.
+func (f *Fabric) Switch(i int) *Switch {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.switches[i]
+}
+
+// Branch adds a switch below parent, with nil below the root. All who are attached behind it share the links down to it and up from it: a
+// packet passes these once for all of them. It panics if an impairment is not valid.
+func (f *Fabric) Branch(parent *Switch, down, up Impairment) *Switch {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if parent == nil {
+		parent = f.switches[0]
+	}
+	return f.newSwitch(parent, down, up)
+}
+
+// Host returns the host that has the given addresses, and attaches a new one to the root with perfect links the first time. Literal IPv4 and
 // IPv6 addresses may be mixed; a host with only link-local IPv6 addresses is one that has nothing else to name as its own. It panics
 // on what is not a unicast address, and if the addresses belong to different hosts.
 func (f *Fabric) Host(addrs ...string) *Host {
@@ -107,14 +138,9 @@ func (f *Fabric) Host(addrs ...string) *Host {
 	if len(own) == 0 {
 		panic("netem: a host needs an address")
 	}
-	// The order in which hosts are attached does not decide what happens to their packets.
-	id := fnv.New64a()
-	id.Write(own[0].AsSlice())
-	h = &Host{f: f, addrs: own, id: id.Sum64(), port: firstEphemeral, listen: map[endpoint][]*conn{}}
-	h.noise.Seed(f.cfg.Seed, h.id)
-	for _, a := range own {
-		f.hosts[a] = h
-	}
+	h = &Host{f: f, addrs: own, port: firstEphemeral, listen: map[endpoint][]*conn{}}
+	h.take = h.deliver
+	f.attach(h, f.switches[0])
 	return h
 }
 

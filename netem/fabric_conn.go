@@ -51,7 +51,7 @@ func (c *conn) deliver(p packet) {
 	case !c.wants(p):
 		c.stats.Filtered += uint64(p.datagrams())
 		return
-	case c.held+len(p.b) > c.recvBuffer && c.drops():
+	case c.held+len(p.b) > c.recvBuffer && c.host.bounded():
 		c.stats.KernelDrops += uint64(p.datagrams())
 		c.host.counters.Overflow += uint64(p.datagrams())
 		return
@@ -70,12 +70,6 @@ func (c *conn) deliver(p packet) {
 	if c.n == 1 {
 		c.ready.Signal()
 	}
-}
-
-// drops reports whether c's full buffer drops packets, or else holds senders back.
-func (c *conn) drops() bool {
-	in := c.host.ingress
-	return in != nil && (in.imp.Rate > 0 || in.imp.Limit > 0)
 }
 
 // ReadBatch implements dgram.Conn.
@@ -190,7 +184,7 @@ func (c *conn) WriteRun(b []byte, segment int, to netip.AddrPort, hopLimit int) 
 		c.refused(&c.stats.Refused.TooBig, len(b), segment, syscall.EMSGSIZE)
 		return nil
 	}
-	p := packet{segment: segment, from: c.from(), host: c.host, to: dst}
+	p := packet{segment: segment, from: c.from(), host: c.host, to: dst, head: dst.overhead()}
 	p.buf = f.pool.get(len(b))
 	f.mu.Unlock()
 	p.b = p.buf.b[:copy(p.buf.b, b)]
@@ -200,8 +194,28 @@ func (c *conn) WriteRun(b []byte, segment int, to netip.AddrPort, hopLimit int) 
 	if err != nil {
 		return err
 	}
-	f.send(now, p, c.loop)
+	c.send(now, p)
 	return nil
+}
+
+// send hands p to the listeners on its own host past all links but not past the Drop hook, and to the network.
+func (c *conn) send(now time.Duration, p packet) {
+	f, h := c.f, c.host
+	p.count()
+	switch {
+	case !c.loop || len(h.listen[p.to]) == 0:
+	case f.drop == nil:
+		h.deliver(p)
+	default:
+		f.each(p, func(d packet) {
+			if !f.dropped(d, h) {
+				h.deliver(d)
+			}
+		})
+	}
+	if f.hosts[p.to.addr] != h {
+		f.tree.send(now, p)
+	}
 }
 
 // await waits until dst can take packets and returns the time.
@@ -209,7 +223,7 @@ func (c *conn) await(dst endpoint) (time.Duration, error) {
 	f := c.f
 	for {
 		now := f.now()
-		f.run(now)
+		f.catchUp(now)
 		if c.closed {
 			return 0, c.opError("write", net.ErrClosed)
 		}
@@ -224,12 +238,12 @@ func (c *conn) await(dst endpoint) (time.Duration, error) {
 
 // queued reports whether the host's own link has more to send than c's send buffer holds, and sees to it that c wakes when not.
 func (c *conn) queued(now time.Duration) bool {
-	l := c.host.egress
-	if l == nil || l.imp.Rate == 0 || l.BacklogBytes(now) < c.sendBuffer {
+	l := &c.host.egress
+	if l.rate == 0 || l.l.BacklogBytes(now) < c.sendBuffer {
 		return false
 	}
-	fits := time.Duration(int64(c.sendBuffer) * 8 * int64(time.Second) / l.imp.Rate)
-	if at := l.free - fits + 1; at != c.host.wakeAt {
+	fits := time.Duration(int64(c.sendBuffer) * 8 * int64(time.Second) / l.rate)
+	if at := now + l.l.Backlog(now) - fits + 1; at != c.host.wakeAt {
 		c.host.wakeAt = at
 		c.f.schedule(event{at: at})
 	}
@@ -242,9 +256,24 @@ func (c *conn) heldBack(dst endpoint) bool {
 		h := c.f.hosts[dst.addr]
 		return h != nil && c.fullAt(h, dst)
 	}
-	for _, h := range c.f.groups[dst] {
+	return c.heldBackAt(c.f.switches[0], dst)
+}
+
+func (c *conn) heldBackAt(s *Switch, dst endpoint) bool {
+	m := s.groups[dst]
+	if m == nil {
+		return false
+	}
+	for _, h := range m.hosts {
 		if c.fullAt(h, dst) {
 			return true
+		}
+	}
+	if m.count > len(m.hosts) {
+		for _, down := range s.children {
+			if c.heldBackAt(down, dst) {
+				return true
+			}
 		}
 	}
 	return false
@@ -252,7 +281,7 @@ func (c *conn) heldBack(dst endpoint) bool {
 
 func (c *conn) fullAt(h *Host, dst endpoint) bool {
 	for _, r := range h.listen[dst] {
-		if r != c && r.held >= r.recvBuffer && !r.drops() {
+		if r != c && r.held >= r.recvBuffer && !h.bounded() {
 			return true
 		}
 	}

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// event is a packet in flight: at the instant at it is on the segment (h nil) or has come out of h's ingress link. Without a
-// buffer it is only an instant at which waiting writers look again.
+// event is a packet in flight, which at the instant at comes out of a link. Without a buffer it is only an instant at which waiting
+// writers look again.
 type event struct {
 	at    time.Duration
 	order uint64 // events of one instant happen in the order in which they were scheduled
 	p     packet
-	h     *Host
+	place
 }
 
 func (e *event) before(o *event) bool {
@@ -76,13 +76,6 @@ func (q *eventQueue) next() time.Duration {
 	return q.heap[0].at
 }
 
-// schedule makes e happen at its time. The event takes over a reference to its buffer.
-func (f *Fabric) schedule(e event) {
-	f.flying += len(e.p.b)
-	f.events.push(e)
-	f.arm()
-}
-
 // arm sets the timer for the first event.
 func (f *Fabric) arm() {
 	next := f.events.next()
@@ -102,26 +95,18 @@ func (f *Fabric) tick() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.due = never
-	f.run(f.now())
+	f.catchUp(f.now())
 	f.arm()
 }
 
-// run lets everything happen that is due.
-func (f *Fabric) run(now time.Duration) {
-	if f.events.next() > now {
-		return
+// catchUp lets everything happen that is due.
+func (f *Fabric) catchUp(now time.Duration) {
+	if f.run(now) {
+		f.wake()
 	}
-	for f.events.next() <= now {
-		e := f.events.pop()
-		f.flying -= len(e.p.b)
-		if e.p.buf != nil {
-			f.happen(e)
-		}
-	}
-	f.wake()
 }
 
-// buffer is a piece of packet memory, shared by all who still need it. Guarded by the Fabric's lock, but for the bytes: these are
+// buffer is a piece of packet memory, shared by all who still need it. Guarded by the tree's lock, but for the bytes: these are
 // written once, before the buffer is shared.
 type buffer struct {
 	b    []byte

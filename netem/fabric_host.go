@@ -19,18 +19,22 @@ import (
 
 // Host is a machine on a [Fabric]. It has one interface, called eth0. It implements dgram.Network.
 type Host struct {
-	f        *Fabric
+	t        *tree
+	at       *Switch
 	addrs    []netip.Addr
 	id       uint64 // from the first address: which random numbers its links draw
 	noise    rand.PCG
-	changes  uint64
-	egress   *Link // nil: perfect
-	ingress  *Link // nil: perfect
-	listen   map[endpoint][]*conn
-	wakeAt   time.Duration // when the last waiter for the egress queue is woken
-	port     uint16        // next ephemeral port
-	taken    map[uint16]bool
+	egress   line
+	ingress  line
+	take     func(packet) // what has come out of the ingress link
 	counters HostCounters
+
+	// A Relay's hosts have none of the rest.
+	f      *Fabric
+	listen map[endpoint][]*conn
+	wakeAt time.Duration // when the last waiter for the egress queue is woken
+	port   uint16        // next ephemeral port
+	taken  map[uint16]bool
 }
 
 var _ dgram.Network = (*Host)(nil)
@@ -52,35 +56,42 @@ const (
 )
 
 // SetEgress changes what happens to packets that the host sends. Packets under way stay as they are. It panics if the impairment is not valid.
-func (h *Host) SetEgress(i Impairment) { h.set(&h.egress, i, 0) }
+func (h *Host) SetEgress(i Impairment) { h.set(&h.egress, i) }
 
 // SetIngress changes what happens to packets that reach the host.
-func (h *Host) SetIngress(i Impairment) { h.set(&h.ingress, i, 1) }
+func (h *Host) SetIngress(i Impairment) { h.set(&h.ingress, i) }
 
-func (h *Host) set(l **Link, i Impairment, direction uint64) {
-	h.f.mu.Lock()
-	defer h.f.mu.Unlock()
-	defer h.f.wake() // what waited for the old link's queue
-	if i.Perfect() {
-		*l = nil
-		return
+func (h *Host) set(l *line, i Impairment) {
+	h.t.mu.Lock()
+	defer h.t.mu.Unlock()
+	l.set(i, h.t.seed)
+	if h.f != nil {
+		h.f.wake() // what waited for the old link's queue
 	}
-	// A changed link draws new numbers, or the pattern of its losses would begin anew.
-	*l = NewLink(i, h.f.cfg.Seed, h.id^(h.changes<<1|direction))
-	h.changes++
+}
+
+// Attach moves the host to a switch of its Fabric, with its links. Packets under way to it follow.
+func (h *Host) Attach(s *Switch) {
+	h.t.mu.Lock()
+	defer h.t.mu.Unlock()
+	if s.t != h.t {
+		panic("netem: the switch is not of the host's Fabric")
+	}
+	for e := range h.listen {
+		if e.addr.IsMulticast() {
+			h.at.leave(h, e)
+			s.join(h, e)
+		}
+	}
+	h.at = s
 }
 
 // Counters returns the host's counters; those of a link begin anew with each change of it.
 func (h *Host) Counters() HostCounters {
-	h.f.mu.Lock()
-	defer h.f.mu.Unlock()
+	h.t.mu.Lock()
+	defer h.t.mu.Unlock()
 	c := h.counters
-	if h.egress != nil {
-		c.Egress = h.egress.Stats()
-	}
-	if h.ingress != nil {
-		c.Ingress = h.ingress.Stats()
-	}
+	c.Egress, c.Ingress = h.egress.stats(), h.ingress.stats()
 	return c
 }
 
@@ -210,7 +221,7 @@ func (h *Host) ephemeral() uint16 {
 // attach makes c listen at e. Several Conns of a host may: each gets what comes there.
 func (h *Host) attach(c *conn, e endpoint) {
 	if len(h.listen[e]) == 0 && e.addr.IsMulticast() {
-		h.f.groups[e] = append(slices.Clip(h.f.groups[e]), h) // a new slice: somebody may be walking the old one
+		h.at.join(h, e)
 	}
 	h.listen[e] = append(slices.Clip(h.listen[e]), c)
 }
@@ -226,10 +237,14 @@ func (h *Host) detach(c *conn, e endpoint) {
 		return
 	}
 	delete(h.listen, e)
-	if g := h.f.groups; e.addr.IsMulticast() {
-		i := slices.Index(g[e], h)
-		if g[e] = slices.Delete(slices.Clone(g[e]), i, i+1); len(g[e]) == 0 {
-			delete(g, e)
-		}
+	if e.addr.IsMulticast() {
+		h.at.leave(h, e)
+	}
+}
+
+// deliver puts p into the buffers of h's listeners.
+func (h *Host) deliver(p packet) {
+	for _, c := range h.listen[p.to] {
+		c.deliver(p)
 	}
 }
