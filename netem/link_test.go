@@ -179,7 +179,7 @@ func TestLinkModel(t *testing.T) {
 			copies += uint64(f.N)
 		}
 		s := l.Stats()
-		if s.Arrived != copies || s.Arrived+s.Lost+s.Overflow+s.TooBig != s.Packets+s.Duplicated {
+		if s.Arrived != copies || s.Arrived+s.Lost+s.Overflow+s.TooBig+s.Down != s.Packets+s.Duplicated {
 			t.Fatalf("counters do not add up: %+v, %d copies", s, copies)
 		}
 	})
