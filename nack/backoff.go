@@ -16,14 +16,20 @@ const MaxGroupSize = 1e6
 // late instant and a handful an early one; those few are heard before the rest speaks. In closed form, for u uniform in [0,1),
 //
 //	t = max/lambda * ln(1 + u*(e^lambda - 1)),   P(t <= x) = (e^(lambda*x/max) - 1) / (e^lambda - 1)
+//
+// The same rng gives the same wait on every architecture.
 func Wait(rng *rand.Rand, max time.Duration, groupSize float64) time.Duration {
 	if max <= 0 {
 		return 0
 	}
 	n := clampGroup(groupSize)
-	lambda := math.Log(n) + 1
-	y := 1 + rng.Float64()*(math.E*n-1)
-	return min(time.Duration(float64(max)/lambda*math.Log(y)), max-1)
+	lambda := ln(n) + 1
+	y := 1 + float64(rng.Float64()*(float64(math.E*n)-1)) // float64(…): see ln
+	t := float64(max) / lambda * ln(y)
+	if t >= float64(max) {
+		return max - 1 // and what does not fit is not converted
+	}
+	return min(time.Duration(t), max-1)
 }
 
 const (
@@ -35,8 +41,11 @@ const (
 // to nothing for one. Waiting saves a group of N at most N-1 NAKs a loss; where N is small that is not worth the delay
 // of every repair.
 func Interval(grtt time.Duration, groupSize float64) time.Duration {
-	full := roundTrips * grtt
-	return time.Duration(float64(full) * min(1, (clampGroup(groupSize)-1)/(largeGroup-1)))
+	full, n := roundTrips*grtt, clampGroup(groupSize)
+	if n >= largeGroup {
+		return full
+	}
+	return time.Duration(float64(full) * ((n - 1) / (largeGroup - 1)))
 }
 
 // UniformWait draws RFC 3208's own backoff: uniform in (0, max]. A max of zero or less is no wait.

@@ -45,7 +45,7 @@ func (e *groupEstimate) setGroup(grtt time.Duration, groupSize float64) {
 	e.grtt, e.n = grtt, n
 	e.g = math.MaxFloat64 // T is 0: nobody is silenced
 	if t := Interval(grtt, n); t > 0 {
-		e.g = min(e.g, math.Exp((math.Log(n)+1)*float64(grtt)/float64(t)))
+		e.g = min(e.g, exp((ln(n)+1)*float64(grtt)/float64(t)))
 	}
 }
 
@@ -55,9 +55,9 @@ func (e *groupEstimate) window() time.Duration { return e.grtt * 3 / 2 }
 
 // expect returns E(n).
 func (e *groupEstimate) expect(n float64) float64 {
-	top := math.E * e.n
+	top := float64(math.E * e.n) // float64(…): see ln
 	y := 1 + (top-1)/(n+1)
-	return 1 + (n-1)*(min(e.g*y, top)-y)/(top-y)
+	return 1 + float64(n-1)*(min(float64(e.g*y), top)-y)/(top-y)
 }
 
 // begin reports whether the number that a NAK asks for first, now, shall be counted: one a window, for what is lost together is
@@ -73,5 +73,5 @@ func (e *groupEstimate) begin(now mono.Time) bool {
 // sample takes in that naks NAKs came for one number.
 func (e *groupEstimate) sample(naks int) {
 	step := gain * (float64(naks)/e.expect(e.size) - 1)
-	e.size = clampGroup(e.size * min(math.Exp(step), leap))
+	e.size = clampGroup(e.size * min(exp(step), leap))
 }
