@@ -1,6 +1,7 @@
 package nack
 
 import (
+	"math/bits"
 	"net/netip"
 	"time"
 
@@ -18,7 +19,8 @@ type requester struct {
 	id     uint64 // never used again, so that a request can remember it without pointing here
 	seen   mono.Time
 	filled mono.Time // when tokens was brought up to date
-	tokens float64   // bytes
+	tokens int64     // whole bytes, negative in debt
+	part   uint64    // and of the next one, in units of 1/1e9: below 1e9
 	links  [1]link[*requester]
 }
 
@@ -38,8 +40,8 @@ func newRequesters(max int, share int64) requesters {
 	return requesters{max: max, share: share, byAddr: make(map[netip.Addr]*requester)}
 }
 
-// burst returns the capacity of a bucket in bytes.
-func (t *requesters) burst() float64 { return float64(t.share) * shareBurst.Seconds() }
+// burst returns the capacity of a bucket in bytes: at least 1, so that the least share gives something.
+func (t *requesters) burst() int64 { return max(1, t.share/int64(time.Second/shareBurst)) }
 
 // get returns the requester at addr, heard now. In a full table it takes the place of the longest silent one, and starts with
 // nothing in its bucket: a flood of invented addresses earns no share.
@@ -76,9 +78,26 @@ func (t *requesters) within(now mono.Time, q *requester) bool {
 	if t.share <= 0 {
 		return true
 	}
-	q.tokens = min(q.tokens+float64(t.share)*now.Sub(q.filled).Seconds(), t.burst())
+	q.fill(uint64(t.share), now.Sub(q.filled), t.burst())
 	q.filled = now
-	return q.tokens > 0
+	return q.tokens > 0 || q.tokens == 0 && q.part > 0
+}
+
+// fill adds what share brings in d, exactly, up to burst.
+func (q *requester) fill(share uint64, d time.Duration, burst int64) {
+	hi, lo := bits.Mul64(share, uint64(max(d, 0)))
+	lo, carry := bits.Add64(lo, q.part, 0)
+	hi += carry
+	if hi >= uint64(time.Second) { // more than any debt
+		q.tokens, q.part = burst, 0
+		return
+	}
+	whole, part := bits.Div64(hi, lo, uint64(time.Second))
+	if room := burst - q.tokens; room <= 0 || whole >= uint64(room) {
+		q.tokens, q.part = burst, 0
+		return
+	}
+	q.tokens, q.part = q.tokens+int64(whole), part
 }
 
 // take charges q for a repair; false, without charge, when its share is used up. A bucket may go below zero by one repair, so that
@@ -88,7 +107,7 @@ func (t *requesters) take(now mono.Time, q *requester, bytes int) bool {
 		return false
 	}
 	if t.share > 0 {
-		q.tokens -= float64(bytes)
+		q.tokens -= int64(bytes)
 	}
 	return true
 }
