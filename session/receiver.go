@@ -62,7 +62,7 @@ type Receiver struct {
 	noNAKs                   bool // with reset: no repair comes any more
 
 	read  reading
-	stats ReceiverStats
+	stats ReceiverCounts
 }
 
 func newReceiver(now mono.Time, ps *Peers, key peerKey) *Receiver {
@@ -282,7 +282,7 @@ func (r *Receiver) Close(mono.Time) {
 	r.naks.Forget(seq.Range{From: r.window.Next(), To: r.window.End()})
 	r.spmrAt, r.spmrFrom, r.answer = mono.Never, mono.Never, noAnswer
 	r.stats = r.counts()
-	r.window = window.NewReceive(1, 0)
+	r.window, r.read, r.losses = window.NewReceive(1, 0), reading{}, nil
 	for i, x := range r.peers.ready {
 		if x == r {
 			r.peers.ready = append(r.peers.ready[:i], r.peers.ready[i+1:]...)
@@ -301,7 +301,7 @@ func (r *Receiver) trace(now mono.Time, kind EventKind, span seq.Range) {
 func (r *Receiver) span() seq.Range { return seq.Range{From: r.window.Next(), To: r.window.End()} }
 
 // counts returns the counters with those that live elsewhere filled in.
-func (r *Receiver) counts() ReceiverStats {
+func (r *Receiver) counts() ReceiverCounts {
 	st := r.stats
 	st.Suppressed = r.naks.Suppressed()
 	return st
@@ -309,7 +309,7 @@ func (r *Receiver) counts() ReceiverStats {
 
 // Stats returns what was counted so far.
 func (r *Receiver) Stats() ReceiverStats {
-	st := r.counts()
+	st := ReceiverStats{ReceiverCounts: r.counts()}
 	st.RTT, st.GRTT, st.GroupSize = r.rtt.Smoothed(), r.grtt, r.group
 	st.Window = r.window.Limit().Sub(r.window.Next())
 	st.Trail, st.Next, st.Lead = r.trail, r.window.Next(), r.lead

@@ -10,6 +10,9 @@ import (
 
 // arrived books packet n, now held: it may complete a message.
 func (r *Receiver) arrived(n seq.Num, f window.Fragment, size int) {
+	if r.window.State(n) != window.Have {
+		return // swept: what it belonged to was given up as it came
+	}
 	rd := &r.read
 	if f.Length == 0 {
 		rd.whole.push(n)

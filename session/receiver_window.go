@@ -20,7 +20,7 @@ func (r *Receiver) hold(now mono.Time, n seq.Num) {
 // handleSPM takes the source's state (RFC 3208, 6.2): window, path, end.
 func (r *Receiver) handleSPM(now mono.Time, p *wire.Packet) {
 	// Trail = lead+1 is an empty window; trail 0 with lead 0x80000000 says nothing (8.1) and cannot start a session.
-	if size := p.Lead.Add(1).Sub(p.Trail); size < 0 || !p.Path.IsValid() || p.Path.Unmap().Is4() != r.peers.cfg.Group.Is4() {
+	if size := p.Lead.Add(1).Sub(p.Trail); size < 0 || size > farthest || !p.Path.IsValid() || p.Path.Unmap().Is4() != r.peers.cfg.Group.Is4() {
 		r.stats.Refused.Malformed++
 		return
 	}
@@ -126,7 +126,13 @@ func (r *Receiver) open(now mono.Time) {
 
 // plausible reports whether p's claim that n exists may be believed. One packet that claims a number far beyond what the
 // window could hold moves nothing; another one that agrees does: the source really went on while we heard nothing.
+//
+// Nothing moves beyond what serial numbers can compare: what the application has left unread would look like the future.
 func (r *Receiver) plausible(now mono.Time, p *wire.Packet, n seq.Num) bool {
+	if edge := n.Sub(r.window.Next()); edge > farthest || edge < -farthest {
+		r.stats.Refused.Jump++
+		return false
+	}
 	reach := r.peers.cfg.MaxWindow
 	if ahead := n.Sub(r.lead); ahead <= reach && ahead > -1<<30 {
 		r.jump.set = false
@@ -142,6 +148,9 @@ func (r *Receiver) plausible(now mono.Time, p *wire.Packet, n seq.Num) bool {
 	*j = jump{set: true, to: n, sqn: p.Sqn, typ: p.Type}
 	return false
 }
+
+// farthest is how far the lead may be from the reading edge, in numbers, and the trail from the lead.
+const farthest = 1 << 30
 
 // jump is a far lead that one packet claimed.
 type jump struct {
