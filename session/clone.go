@@ -7,6 +7,7 @@ import (
 
 	"github.com/rmcast/rmcast/mono"
 	"github.com/rmcast/rmcast/seq"
+	"github.com/rmcast/rmcast/wire"
 )
 
 // Clone returns Peers in the state of ps, as another host would have them that heard the same packets at the same instants. What
@@ -49,15 +50,14 @@ func (r *Receiver) clone(ps *Peers) *Receiver {
 	return &c
 }
 
-// Waits reports whether a wait runs that was drawn at random while nothing was missing: before an SPMR, or before the answer to a
-// probe. Hosts that heard the same differ in it.
-func (ps *Peers) Waits() bool {
+// Waits reports whether waits run that were drawn at random while nothing was missing: before the answer to a probe (nack.Wait),
+// and before an SPMR (nack.UniformWait). Hosts that heard the same differ in them.
+func (ps *Peers) Waits() (answer, spmr bool) {
 	for _, r := range ps.list {
-		if r.spmrFrom != mono.Never || r.answer.at != mono.Never {
-			return true
-		}
+		answer = answer || r.answer.at != mono.Never
+		spmr = spmr || r.spmrFrom != mono.Never
 	}
-	return false
+	return answer, spmr
 }
 
 // Receivers returns those there are now, candidates and closed ones included, the oldest first.
@@ -74,4 +74,35 @@ func (r *Receiver) Discard(now mono.Time) (int, seq.Range, error) {
 	r.consume(span)
 	r.refill(now)
 	return n, span, nil
+}
+
+// Add sums what one or more hosts counted alike, times hosts, into s. Sources is not a count: it stays.
+func (s *PeersStats) Add(one PeersStats, times uint64) {
+	s.Accepted += one.Accepted * times
+	for ; times > 0; times >>= 1 {
+		if times&1 != 0 {
+			s.Refused.add(one.Refused)
+			s.Total.add(one.Total)
+		}
+		one.Refused.add(one.Refused)
+		one.Total.add(one.Total)
+	}
+}
+
+// InOrder reports whether Handle of p would surely find nothing missing, so that no wait before a NAK is drawn.
+func (ps *Peers) InOrder(m Meta, p *wire.Packet) bool {
+	if p.Type.Upstream() || p.DestinationPort != ps.cfg.DestinationPort {
+		return true
+	}
+	r := ps.lookUp(peerKey{p.TSI(), m.From})
+	data := p.Type == wire.TypeODATA || p.Type == wire.TypeRDATA
+	switch {
+	case r == nil || r.spms == 0: // RFC 3208, 6.1: what comes before the first SPM is held; the SPM says where the start is
+		return data || p.Type == wire.TypeSPM && p.Lead.Add(1) == p.Trail && (r == nil || !r.window.Started())
+	case data:
+		return p.Sqn.LessEq(r.window.End())
+	case p.Type == wire.TypeSPM:
+		return p.Lead.Less(r.window.End())
+	}
+	return true
 }

@@ -19,15 +19,15 @@ type Peers struct {
 
 	table  map[peerKey]*Receiver // while list is longer than fewPeers
 	list   []*Receiver           // in the order of Poll's turns
-	last   *Receiver   // the latest hit
-	turn   int         // where Poll goes on
-	accept []*Receiver // accepted, not yet taken by Accept
-	ready  []*Receiver // with something new to read
-	closed bool        // StopAccepting was called
+	last   *Receiver             // the latest hit
+	turn   int                   // where Poll goes on
+	accept []*Receiver           // accepted, not yet taken by Accept
+	ready  []*Receiver           // with something new to read
+	closed bool                  // StopAccepting was called
 
 	refused  RefusedStats
 	accepted uint64
-	gone     *ReceiverStats // sums over those that were removed; nil: none was
+	gone     *ReceiverCounts // sums over those that were removed; nil: none was
 }
 
 // common is what Peers share with their clones.
@@ -179,7 +179,7 @@ func (ps *Peers) remove(r *Receiver) {
 		ps.last = nil
 	}
 	if ps.gone == nil {
-		ps.gone = new(ReceiverStats)
+		ps.gone = new(ReceiverCounts)
 	}
 	ps.gone.add(r.counts())
 }
@@ -311,7 +311,7 @@ func (ps *Peers) Stats() PeersStats {
 }
 
 // add sums the counts of b into a.
-func (a *ReceiverStats) add(b ReceiverStats) {
+func (a *ReceiverCounts) add(b ReceiverCounts) {
 	a.Packets += b.Packets
 	a.Bytes += b.Bytes
 	a.Repairs += b.Repairs

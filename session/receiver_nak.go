@@ -183,10 +183,9 @@ var noAnswer = answer{at: mono.Never}
 func (a *answer) draw(rng *rand.Rand) { a.at = a.from.Add(nack.Wait(rng, a.within, a.group)) }
 
 // answerProbe schedules the answer to an SPM that asks for round trip samples. The wait is RFC 5401's, so that a large group
-// answers with a few packets; the next SPM without the question, which the source sends at its first answer, cancels it. One
-// round trip is enough to wait: the answer to the first answer takes no longer. In a small group each receiver answers once all
-// the same: the way to the source is then known to the network before the first NAK needs it (a lost ARP or neighbour
-// discovery packet costs a second).
+// answers with a few packets; the next SPM without the question, which the source sends at its first answer, cancels it. In a small
+// group each receiver answers once all the same, within one round trip: the way to the source is then known to the network before
+// the first NAK needs it (a lost ARP or neighbour discovery packet costs a second).
 func (r *Receiver) answerProbe(now mono.Time, asked bool) {
 	switch {
 	case r.peers.cfg.ReceiveOnly:
@@ -195,7 +194,10 @@ func (r *Receiver) answerProbe(now mono.Time, asked bool) {
 			r.answer = noAnswer
 		}
 	case r.answer.at == mono.Never:
-		r.answer = answer{from: now, within: r.grtt, group: r.group}
+		r.answer = answer{from: now, within: max(r.grtt, nack.Interval(r.grtt, r.group)), group: r.group}
+		if r.group <= smallGroup {
+			r.answer.within = r.grtt
+		}
 		r.answer.draw(r.peers.rng)
 	}
 }

@@ -30,6 +30,7 @@ type Source struct {
 	clock       mono.Time     // the latest instant a caller named
 	far, late   time.Duration // bounds of samples until the next SPM
 	sampledAt   mono.Time     // when a round trip was last measured; Never before
+	probing     bool          // the latest SPM asks for one, and none came since
 
 	partial   int       // bytes of the stream packet being filled in window.Slot()
 	partialAt mono.Time // when it leaves unfilled; Never when there is none

@@ -98,8 +98,8 @@ func (s *Source) queue(now mono.Time, m Meta, n seq.Num) {
 	s.end.lastNAK = now
 }
 
-// sample takes a round trip time from the echo of an SPM's time (own-peer option). The first one is told at once: until then
-// the group waits by a guess, and others need not answer the probe any more.
+// sample takes a round trip time from the echo of an SPM's time (own-peer option). The first one after a probe is told at once: others
+// need not answer it any more, and at the beginning the group waits by a guess until then.
 func (s *Source) sample(now mono.Time, p *wire.Packet) {
 	if !p.Options.Set.Has(wire.OptPeer) {
 		return
@@ -109,7 +109,8 @@ func (s *Source) sample(now mono.Time, p *wire.Packet) {
 		return
 	}
 	s.grtt.Sample(now, min(rtt, s.far))
-	if s.sampledAt == mono.Never {
+	if s.probing {
+		s.probing = false
 		s.spm.askedAt = now
 	}
 	s.sampledAt = now

@@ -98,7 +98,7 @@ func (s *Source) sendSPM(now mono.Time, t *Transmit) bool {
 		Time: micros(now), GRTT: flow.EncodeGRTT(grtt), GroupSize: flow.EncodeGroupSize(s.repairs.GroupSize()),
 		Port: s.cfg.NAKPort, Window: uint32(s.cfg.Slots),
 	}
-	if s.probe(now) {
+	if s.probing = s.probe(now); s.probing {
 		o.Peer.Flags |= peerProbe
 	}
 	if s.joinable {

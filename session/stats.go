@@ -49,6 +49,20 @@ type RefusedStats struct {
 
 // ReceiverStats is what a Receiver counted since it began, and where it stands.
 type ReceiverStats struct {
+	ReceiverCounts
+	RTT               time.Duration // smoothed NAK to NCF time; 0: none measured
+	GRTT              time.Duration // what the source tells, or our guess
+	GroupSize         float64       // the same
+	Window            int           // slots the window may use
+	Trail, Next, Lead seq.Num       // the source's trail; next number to deliver; highest known number
+	Held, Gaps        int           // packets held, numbers missing now
+	WindowBytes       int64         // payload bytes held
+	Foreign           bool          // the source is not of this library
+	FIN               bool          // the source has said where it ends
+}
+
+// ReceiverCounts is what only grows of a Receiver's statistics.
+type ReceiverCounts struct {
 	Packets, Bytes           uint64 // ODATA taken into the window
 	Repairs, RepairBytes     uint64 // RDATA taken into the window
 	Messages, DeliveredBytes uint64 // handed to the application
@@ -60,15 +74,6 @@ type ReceiverStats struct {
 	Suppressed               uint64 // numbers not asked for because somebody else's NAK, NCF or repair came first
 	SPMRs, ACKs              uint64 // sent
 	Refused                  RefusedStats
-	RTT                      time.Duration // smoothed NAK to NCF time; 0: none measured
-	GRTT                     time.Duration // what the source tells, or our guess
-	GroupSize                float64       // the same
-	Window                   int           // slots the window may use
-	Trail, Next, Lead        seq.Num       // the source's trail; next number to deliver; highest known number
-	Held, Gaps               int           // packets held, numbers missing now
-	WindowBytes              int64         // payload bytes held
-	Foreign                  bool          // the source is not of this library
-	FIN                      bool          // the source has said where it ends
 }
 
 // PeersStats is what Peers counted, over all sources and for those it refused.
@@ -76,5 +81,5 @@ type PeersStats struct {
 	Sources  int    // known now
 	Accepted uint64 // since the beginning
 	Refused  RefusedStats
-	Total    ReceiverStats // sums over all sources, also those gone; positions and sizes are zero
+	Total    ReceiverCounts // sums over all sources, also those gone
 }

@@ -1,0 +1,41 @@
+// Package sim is a network simulator: the protocol engines of package session, the links of package netem, a virtual clock and one
+// seed. It runs whole multicast sessions, from two hosts to a million receivers, on one goroutine and without a socket; the same
+// program and seed do the same on every machine, to the nanosecond.
+//
+//	n := sim.New(sim.Config{Seed: 1})
+//	src := n.Source(sim.SourceConfig{})
+//	g := n.Receivers(1000, sim.GroupConfig{Down: netem.Impairment{Loss: 0.01, Delay: 10 * time.Millisecond}})
+//	src.Stream(1 << 20)
+//	src.Finish()
+//	err := n.Run(30 * time.Second)
+//	fmt.Println(g.Stats().Complete, n.TraceHash())
+//
+// # Topology
+//
+// Hosts hang on switches, each by a link of its own in either direction; switches form a tree, with a link in either direction
+// that all behind it share (Branch). A multicast packet crosses each link once and is flooded; what one shared link loses, all
+// behind it miss. Without a Branch the network is a star.
+//
+//	source ── root switch ──┬── receiver         own links: independent loss
+//	                        ├── receiver
+//	                        └── branch ──┬── receiver
+//	                          shared link└── receiver
+//
+// # Events
+//
+// Time is a count of nanoseconds. Packets that arrive come first, in the order in which they were sent; then alarms, by instant and
+// host. An engine handles all packets of a run that arrive at one instant, and then speaks. What it sends at an instant arrives at
+// that instant at the earliest, after all that was under way before.
+//
+// # Large groups
+//
+// Receivers of one Group have links alike. With Hollow they keep the lengths of payloads and not the bytes. With Shared all that
+// heard the same are one engine (a delay class), and one that misses a packet, or is about to speak, gets its own at that
+// instant. The simulation is the same in all respects: TraceHash says so. Each receiver's random numbers come from a stream
+// of its own, a function of seed, host and count, so that it does not matter who drew them, or when.
+//
+// # Limitations
+//
+// A host is a source or a receiver. There are no routers: hop limits do nothing, and every host of the group hears all of it.
+// Shared is of use with links that have a constant delay and independent loss, or none; with others each receiver has its engine.
+package sim
