@@ -2,8 +2,11 @@ package netem_test
 
 import (
 	"math"
+	"math/big"
+	"slices"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/rmcast/rmcast/netem"
 	"pgregory.net/rapid"
@@ -150,59 +153,234 @@ func TestLinkSettingsDoNotReshuffleLosses(t *testing.T) {
 	}
 }
 
-// TestLinkModel checks any link with any traffic: counters add up, order holds without jitter, nothing arrives early.
+// TestLinkModel checks any link with any traffic: counters add up, order holds without jitter and reordering, nothing arrives early.
 func TestLinkModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := rapid.Float64Range(0, 1)
-		imp := netem.Impairment{
-			Loss: p.Draw(t, "loss"), Duplicate: p.Draw(t, "duplicate"), Corrupt: p.Draw(t, "corrupt"),
-			Delay: time.Duration(rapid.Int64Range(1, 1e9).Draw(t, "delay")),
-			Rate:  rapid.Int64Range(0, 1e9).Draw(t, "rate"), Limit: rapid.IntRange(0, 20).Draw(t, "limit"),
-			MTU: rapid.IntRange(0, 2000).Draw(t, "mtu"),
-		}
-		l, again := netem.NewLink(imp, 1, 2), netem.NewLink(imp, 1, 2)
+		imp := impairments().Draw(t, "impairment")
+		m := must(netem.Compile(imp))
+		l, again, other := m.Link(1, 2), netem.NewLink(imp, 1, 2), m.Link(1, 3)
 		var now, last time.Duration
-		var copies uint64
+		var copies, corrupt uint64
 		for range rapid.IntRange(1, 200).Draw(t, "packets") {
 			now += time.Duration(rapid.Int64Range(0, 1e6).Draw(t, "wait"))
 			size := rapid.IntRange(1, 1500).Draw(t, "size")
 			f := l.Send(now, size)
+			other.Send(now, size) // links of one model do not disturb each other
 			if f != again.Send(now, size) {
 				t.Fatal("the same seed gave another fate")
 			}
 			for _, c := range f.Copy[:f.N] {
-				if c.At < now+imp.Delay || c.At < last {
+				if c.At < now || imp.Jitter == 0 && imp.Reorder == 0 && (c.At < now+imp.Delay || c.At < last) {
 					t.Fatalf("sent at %v after one of %v, arrived at %v", now, last, c.At)
 				}
+				if c.Corrupt {
+					corrupt++
+				}
 				last = c.At
+			}
+			if f.N < 2 && f.Copy[1] != (netem.Copy{}) || f.N < 1 && f.Copy[0] != (netem.Copy{}) {
+				t.Fatalf("a copy that does not arrive: %+v", f)
 			}
 			copies += uint64(f.N)
 		}
 		s := l.Stats()
-		if s.Arrived != copies || s.Arrived+s.Lost+s.Overflow+s.TooBig+s.Down != s.Packets+s.Duplicated {
-			t.Fatalf("counters do not add up: %+v, %d copies", s, copies)
+		if s.Arrived != copies || s.Arrived+s.Lost+s.Overflow+s.TooBig+s.Down != s.Packets+s.Duplicated || s.Corrupted != corrupt {
+			t.Fatalf("counters do not add up: %+v, %d copies, %d corrupt", s, copies, corrupt)
+		}
+		if s != again.Stats() {
+			t.Fatalf("the same seed counted %+v and %+v", s, again.Stats())
 		}
 	})
 }
 
-func TestLinkAllocs(t *testing.T) {
-	l := netem.NewLink(netem.Impairment{Loss: 0.1, Jitter: time.Second, Rate: 1e6, Limit: 100}, 1, 0)
-	now := time.Duration(0)
-	if n := testing.AllocsPerRun(10_000, func() { l.Send(now, 1000); now += time.Millisecond }); n != 0 {
-		t.Errorf("%v allocations a packet", n)
+// TestLinkQueueModel compares a queue with a naive one, whose times are fractions: when what leaves, and what does not fit.
+func TestLinkQueueModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		imp := netem.Impairment{
+			Rate:  rapid.OneOf(rapid.Int64Range(1, 1e12), rapid.Int64Range(1, 1e5)).Draw(t, "rate"),
+			Limit: rapid.IntRange(0, 10).Draw(t, "limit"), LimitBytes: rapid.IntRange(0, 10_000).Draw(t, "limitbytes"),
+		}
+		l := netem.NewLink(imp, 1, 2)
+		type packet struct {
+			at   time.Duration
+			size int
+		}
+		var queue []packet
+		var begin, now, free time.Duration
+		var sum int64 // bytes since begin
+		for range rapid.IntRange(1, 100).Draw(t, "packets") {
+			now += time.Duration(rapid.OneOf(rapid.Int64Range(0, 1e6), rapid.Just(int64(max(0, free-now)))).Draw(t, "wait"))
+			size := rapid.IntRange(1, 1500).Draw(t, "size")
+			bytes := 0
+			queue = slices.DeleteFunc(queue, func(p packet) bool { return p.at <= now })
+			for _, p := range queue {
+				bytes += p.size
+			}
+			limit := imp.Limit
+			if limit == 0 && imp.LimitBytes == 0 {
+				limit = 1000
+			}
+			fits := (limit == 0 || len(queue) < limit) && (imp.LimitBytes == 0 || bytes+size <= imp.LimitBytes)
+			if fits {
+				if free <= now {
+					begin, sum = now, 0
+				}
+				sum += int64(size)
+				// Half a nanosecond, and the rest of it that is no whole 1/Rate, is rounded down.
+				work := new(big.Int).Mul(big.NewInt(sum), big.NewInt(8e9))
+				work.Add(work, big.NewInt(imp.Rate/2)).Div(work, big.NewInt(imp.Rate))
+				free = begin + time.Duration(work.Int64())
+				queue = append(queue, packet{free, size})
+			}
+			f := l.Send(now, size)
+			if (f.N == 1) != fits || fits && f.Copy[0].At != free {
+				t.Fatalf("%v: at %v with %d packets of %d bytes in the queue: %+v, want it %v at %v", imp, now, len(queue), bytes, f, fits, free)
+			}
+			if got := l.Backlog(now); got != max(0, free-now) {
+				t.Fatalf("backlog %v, want %v", got, free-now)
+			}
+		}
+	})
+}
+
+// TestLinkRateIsExact: a busy link carries its rate to the nanosecond, however long.
+func TestLinkRateIsExact(t *testing.T) {
+	l := netem.NewLink(netem.Impairment{Rate: 999_999_937, Limit: 1 << 20}, 1, 0)
+	var at time.Duration
+	const packets = 1_000_000
+	for range packets {
+		at = l.Send(0, 1500).Copy[0].At
+	}
+	if want := time.Duration((uint64(packets)*1500*8e9 + 999_999_937/2) / 999_999_937); at != want {
+		t.Errorf("the last of %d packets left at %d, want %d", packets, at, want)
+	}
+	slow := netem.NewLink(netem.Impairment{Rate: 1}, 1, 0)
+	sent := 0
+	for range 2000 { // 1000 packets of 64 KB, 6 days each
+		sent += slow.Send(0, 65535).N
+	}
+	if got, want := slow.Backlog(0), 1000*8*65535*time.Second; sent != 1000 || got != want {
+		t.Errorf("at 1 bit/s %d packets wait for %v, want %v", sent, got, want)
+	}
+	huge := netem.NewLink(netem.Impairment{Rate: 1, Limit: 1 << 30}, 1, 0)
+	for range 10_000 {
+		if f := huge.Send(0, 1<<30); f.N == 1 && f.Copy[0].At <= 0 {
+			t.Fatalf("a queue of centuries: %v", f.Copy[0].At)
+		}
 	}
 }
 
-func TestImpairmentValidate(t *testing.T) {
-	for _, imp := range []netem.Impairment{
-		{Loss: -0.1}, {Loss: 1.1}, {Loss: math.NaN()}, {Duplicate: 2}, {Corrupt: -1}, {Reorder: 0.5}, {Delay: -1}, {Jitter: -1},
-		{Rate: -1}, {Limit: -1}, {MTU: -1}, {Delay: 48 * time.Hour},
-	} {
-		if imp.Validate() == nil {
-			t.Errorf("%+v is taken", imp)
+func TestLinkDown(t *testing.T) {
+	const ms = time.Millisecond
+	imp := netem.Impairment{Delay: 50 * ms, Down: []netem.Outage{{From: 100 * ms, For: 10 * ms}, {From: 200 * ms, For: 5 * ms, Every: 20 * ms}}}
+	l := netem.NewLink(imp, 1, 0)
+	down := uint64(0)
+	for now := -100 * ms; now < 1000*ms; now += ms {
+		want := now >= 100*ms && now < 110*ms || now >= 200*ms && now%(20*ms) < 5*ms
+		up, until := l.Up(now)
+		if f := l.Send(now, 100); (f.N == 0) != want || up == want {
+			t.Errorf("%v: %d copies, up is %v; want down %v", now, f.N, up, want)
+		}
+		if again, _ := l.Up(until - 1); again != up || until <= now {
+			t.Errorf("%v: up is %v until %v, and %v right before that", now, up, until, again)
+		}
+		if again, _ := l.Up(until); again == up {
+			t.Errorf("%v: up is %v until %v, and also then", now, up, until)
+		}
+		if want {
+			down++
 		}
 	}
-	if err := (netem.Impairment{Loss: 1, Reorder: 1, Delay: 1}).Validate(); err != nil {
-		t.Error(err)
+	if s := l.Stats(); s.Down != down || s.Lost != 0 {
+		t.Errorf("counted %+v, want %d while down", s, down)
+	}
+	// What counts is the end of transmission: the second of three falls into the outage.
+	imp = netem.Impairment{Rate: 8e6, Down: []netem.Outage{{From: 1500 * time.Microsecond, For: ms}}} // 1000 bytes take 1 ms
+	l = netem.NewLink(imp, 1, 0)
+	for i, want := range []int{1, 0, 1} {
+		if got := l.Send(0, 1000).N; got != want {
+			t.Errorf("packet %d of a run that takes 3 ms: %d copies, want %d", i, got, want)
+		}
+	}
+	if up, until := (netem.Impairment{}).Up(5); !up || until != math.MaxInt64 {
+		t.Errorf("a link without Down is up %v until %v", up, until)
+	}
+}
+
+// TestLinkSettingsDoNotReshuffle: of one seed, what a setting does is the same whatever else is set.
+func TestLinkSettingsDoNotReshuffle(t *testing.T) {
+	const n = 5000
+	all := must(netem.ParseImpairment("loss 10% 30% loss gemodel 5% 20% 80% 2% loss every 11 delay 3600s 1s 20% distribution normal " +
+		"reorder 20% 30% gap 3 corrupt 20% 30%"))
+	before := sent(all, 1, n)
+	early := func(c netem.Copy) bool { return c.At < time.Hour-10*time.Second }
+	for what, change := range map[string]func(*netem.Impairment){
+		"loss": func(i *netem.Impairment) { i.Loss = 0.5 }, "correlated": func(i *netem.Impairment) { i.LossCorrelation = 0 },
+		"gemodel": func(i *netem.Impairment) { i.GE = nil }, "every": func(i *netem.Impairment) { i.Every = 3 },
+		"jitter":  func(i *netem.Impairment) { i.Jitter, i.Distribution = 0, netem.Uniform },
+		"reorder": func(i *netem.Impairment) { i.Reorder, i.Gap = 0, 0 }, "corrupt": func(i *netem.Impairment) { i.Corrupt = 0 },
+		"duplicate": func(i *netem.Impairment) { i.Duplicate, i.DuplicateCorrelation = 0.3, 0.3 },
+		"none":      func(i *netem.Impairment) { i.Rate, i.LimitBytes, i.MTU = 1e15, 1e9, 9000 },
+	} {
+		imp := all
+		change(&imp)
+		changed := 0
+		for i, f := range sent(imp, 1, n) {
+			a := before[i]
+			x, y := a.Copy[0], f.Copy[0]
+			ok := true
+			switch what {
+			case "loss", "correlated", "gemodel", "every":
+				ok = a.N == 0 || f.N == 0 || x == y
+			case "jitter":
+				ok = a.N == f.N && x.Corrupt == y.Corrupt && early(x) == early(y)
+			case "reorder":
+				ok = a.N == f.N && x.Corrupt == y.Corrupt && (early(x) || x.At == y.At)
+			case "corrupt":
+				ok = a.N == f.N && x.At == y.At
+			case "duplicate":
+				ok = a.N == 1 && x == y || a.N == 0 && f.N <= 1
+			case "none":
+				ok = a == f
+			}
+			if !ok {
+				t.Fatalf("packet %d: %+v, with another %s %+v", i, a, what, f)
+			}
+			if a != f {
+				changed++
+			}
+		}
+		if (changed < n/100) != (what == "none") {
+			t.Errorf("another %s changes %d of %d fates", what, changed, n)
+		}
+	}
+}
+
+// TestLinkIsSmall: a simulator has a million of them.
+func TestLinkIsSmall(t *testing.T) {
+	if got := unsafe.Sizeof(netem.Link{}); got > 64 {
+		t.Errorf("a Link takes %d bytes", got)
+	}
+	for words, want := range map[string]float64{"loss 1% delay 1ms": 0, "loss gemodel 1% 10% delay 1ms": 0, "loss 1% 5%": 1, "rate 1mbit": 2} {
+		m := must(netem.Compile(must(netem.ParseImpairment(words))))
+		var l netem.Link
+		if got := testing.AllocsPerRun(100, func() { l = m.Link(1, 2) }); got != want {
+			t.Errorf("%s: a Link takes %v allocations, want %v", words, got, want)
+		}
+		l.Send(0, 100)
+	}
+}
+
+func TestLinkAllocs(t *testing.T) {
+	for _, words := range []string{"loss 10% delay 10ms", "loss 10% delay 0s 1s rate 1mbit limit 100", rich} {
+		l := netem.NewLink(must(netem.ParseImpairment(words)), 1, 0)
+		now := time.Duration(0)
+		send := func() { l.Send(now, 1000); now += time.Millisecond }
+		for range 1000 { // grows the queue
+			send()
+		}
+		if n := testing.AllocsPerRun(10_000, send); n != 0 {
+			t.Errorf("%s: %v allocations a packet", words, n)
+		}
 	}
 }
