@@ -2,19 +2,26 @@ package flow
 
 import (
 	"math"
+	"math/bits"
 	"time"
 )
 
 // grttTable holds the 256 round-trip times a byte can stand for.
 //
-// RFC 5740, 4.2.1: 1 to 31 us in steps of 1 us, then 13 steps for each factor of e up to 1000 s.
+// RFC 5740, 4.2.1: 1 to 31 us in steps of 1 us, then 13 steps for each factor of e up to 1000 s. It is made of integers, so
+// that it is the same on every architecture: math.Exp is not.
 var grttTable = func() (t [256]time.Duration) {
-	for q := range t {
-		if q < 31 {
-			t[q] = time.Duration(q+1) * time.Microsecond
-			continue
-		}
-		t[q] = time.Duration(math.Round(1000 * 1e9 / math.Exp(float64(255-q)/13)))
+	const (
+		step = 0xed0bc906233bcc99 // e^(-1/13), of 2^64
+		half = 1 << 23            // of a nanosecond in units of 2^-24 ns
+	)
+	d := uint64(1000*time.Second) << 24
+	for q := len(t) - 1; q >= 31; q-- {
+		t[q] = time.Duration((d + half) >> 24)
+		d, _ = bits.Mul64(d, step)
+	}
+	for q := range 31 {
+		t[q] = time.Duration(q+1) * time.Microsecond
 	}
 	return t
 }()
@@ -53,5 +60,5 @@ func EncodeGroupSize(n float64) uint8 {
 	return 9<<4 | 15
 }
 
-// DecodeGroupSize returns the number of receivers q stands for, 1 to 1.5e16. Every q is valid; a digit of 0 counts as 1.
+// DecodeGroupSize returns the number of receivers q stands for, 1 to 1.5e16, exactly. Every q is valid; a digit of 0 counts as 1.
 func DecodeGroupSize(q uint8) float64 { return float64(max(q>>4, 1)) * pow10[q&15] }

@@ -18,6 +18,12 @@ func TestGRTTByte(t *testing.T) {
 			t.Errorf("%d stands for %v, %d for %v", q, d, q-1, DecodeGRTT(uint8(q-1)))
 		}
 	}
+	for q := 31; q < 256; q++ {
+		want := math.Round(1e12 / math.Exp(float64(255-q)/13))
+		if got := DecodeGRTT(uint8(q)); got != time.Duration(want) {
+			t.Errorf("%d stands for %d ns, want %v", q, got, want)
+		}
+	}
 	// RFC 5740, 4.2.1: RTT_MAX/exp((255-q)/13), (q+1) us below 31.
 	for q, want := range map[uint8]time.Duration{0: 1e3, 30: 31e3, 255: 1000e9, 242: 367879441171, 105: 9747872} {
 		if got := DecodeGRTT(q); got != want {
