@@ -20,6 +20,8 @@ const (
 	minControlRate  = Mbps
 	minControlBurst = 4 * 1500
 	maxControlBurst = 64 << 10
+
+	fullCharge = 20 * minControlRate // minControlRate / controlShare: from this rate on total pays for all control packets
 )
 
 // LimiterConfig says how a source shares its rate.
@@ -49,8 +51,8 @@ type Limiter struct {
 	total, share, control Pacer
 
 	cfg    LimiterConfig // resolved
-	charge float64       // part of the control bytes that total pays
-	owed   float64       // of that, fractions of a byte not yet paid
+	charge uint64        // part of the control bytes that total pays, of fullCharge
+	owed   uint64        // of that, what is not a whole byte yet, of fullCharge
 }
 
 // NewLimiter returns a limiter whose buckets are full at now.
@@ -85,10 +87,7 @@ func (l *Limiter) SetRate(now mono.Time, r Rate) {
 		run = int(min(max(r.Bytes(RunTime), 1500), MaxRunBytes))
 	}
 	control := max(r.scale(controlShare), minControlRate)
-	l.charge = 1
-	if control == minControlRate {
-		l.charge = controlShare * float64(r) / float64(control)
-	}
+	l.charge = uint64(min(r, fullCharge))
 	l.total.minBurst, l.share.minBurst = 2*run, 2*run
 	// The control bucket is as deep as the others: NCFs come in bursts too, and total pays for them.
 	l.control.minBurst = int(max(minControlBurst, min(r.Bytes(Depth), maxControlBurst)))
@@ -124,10 +123,9 @@ func (l *Limiter) TookRepair(now mono.Time, bytes int) {
 // TookControl records control packets sent at now; bytes are IP bytes.
 func (l *Limiter) TookControl(now mono.Time, bytes int) {
 	l.control.Take(now, bytes)
-	l.owed += l.charge * float64(bytes)
-	whole := math.Floor(l.owed)
-	l.owed -= whole
-	l.total.Take(now, int(whole))
+	l.owed += l.charge * uint64(max(bytes, 0))
+	l.total.Take(now, int(l.owed/uint64(fullCharge)))
+	l.owed %= uint64(fullCharge)
 }
 
 // DataAt returns when Data will hold, if nothing else is sent; now if it does.
