@@ -26,6 +26,8 @@
 // no finer than a millisecond, and closed until the debt is paid otherwise. The bytes sent in any interval therefore are at
 // most rate x time + burst + slack + one run, and a driver that wakes up to about 8 ms late loses nothing of its rate.
 //
-// Limitations: x/time/rate counts in float64, so a byte or so is lost or won over hours; congestion control is not here yet.
-// Nothing in the package is safe for simultaneous use, reads a clock or starts anything.
+// A bucket counts in integers: no byte is lost or won over hours, and the same calls get the same answers on every architecture.
+//
+// Limitations: congestion control is not here yet. Nothing in the package is safe for simultaneous use, reads a clock or starts
+// anything.
 package flow
