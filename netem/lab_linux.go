@@ -28,6 +28,7 @@ import (
 // after a SIGKILL. Its methods but Close may be called from several goroutines at once.
 type Lab struct {
 	cfg    LabConfig
+	relay  bool // the links to the nodes end in bridge without one
 	bridge netns.NsHandle
 	nodes  []netns.NsHandle // the sender, then the receivers
 	starts chan func()      // run on the one thread that starts children
@@ -38,12 +39,15 @@ type Lab struct {
 }
 
 // NewLab builds the network, in 40 to 100 ms for 8 receivers. It needs root, or a user namespace: see [EnterUser].
-func NewLab(cfg LabConfig) (_ *Lab, err error) {
+func NewLab(cfg LabConfig) (*Lab, error) { return newLab(cfg, false) }
+
+// newLab builds a Lab, or for a Relay one that has no bridge: every node's link is then a wire.
+func newLab(cfg LabConfig, relay bool) (_ *Lab, err error) {
 	cfg, err = cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{cfg: cfg, bridge: netns.None(), starts: make(chan func())}
+	l := &Lab{cfg: cfg, relay: relay, bridge: netns.None(), starts: make(chan func())}
 	go startChildren(l.starts)
 	defer func() {
 		if err != nil {
@@ -205,7 +209,7 @@ func (l *Lab) makeNamespaces() error {
 	})
 }
 
-// makeBridge makes the bridge and its links to the nodes.
+// makeBridge makes the bridge, or for a Relay none, and its links to the nodes.
 func (l *Lab) makeBridge() error {
 	err := inside(l.bridge, func() error {
 		// No address of the bridge's own, no packet filter on what it forwards.
@@ -223,11 +227,13 @@ func (l *Lab) makeBridge() error {
 	snooping := false
 	bridge := &netlink.Bridge{LinkAttrs: netlink.NewLinkAttrs(), MulticastSnooping: &snooping}
 	bridge.Name = "br0"
-	if err := h.LinkAdd(bridge); err != nil {
-		return fmt.Errorf("rtnetlink: add a link of kind bridge: %w", err)
-	}
-	if err := h.LinkSetUp(bridge); err != nil {
-		return fmt.Errorf("rtnetlink: set the bridge up: %w", err)
+	if !l.relay {
+		if err := h.LinkAdd(bridge); err != nil {
+			return fmt.Errorf("rtnetlink: add a link of kind bridge: %w", err)
+		}
+		if err := h.LinkSetUp(bridge); err != nil {
+			return fmt.Errorf("rtnetlink: set the bridge up: %w", err)
+		}
 	}
 	for i, ns := range l.nodes {
 		attrs := netlink.NewLinkAttrs()
@@ -241,7 +247,7 @@ func (l *Lab) makeBridge() error {
 			return fmt.Errorf("rtnetlink: set %s up: %w", attrs.Name, err)
 		}
 	}
-	if l.cfg.Wire {
+	if l.cfg.Wire && !l.relay { // a Relay sends packets on as they came
 		return inside(l.bridge, func() error { return offloadsOff(portName(Sender)) })
 	}
 	return nil

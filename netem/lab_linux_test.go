@@ -34,8 +34,13 @@ func newLab(t *testing.T, cfg netem.LabConfig) *netem.Lab {
 	return l
 }
 
+// network is a Lab or a Relay.
+type network interface {
+	Do(netem.Node, func() error) error
+}
+
 // labSender opens a socket at the sender that multicasts to group.
-func labSender(t *testing.T, l *netem.Lab, own netip.Addr) *net.UDPConn {
+func labSender(t testing.TB, l network, own netip.Addr) *net.UDPConn {
 	t.Helper()
 	var c *net.UDPConn
 	err := l.Do(netem.Sender, func() error {
@@ -67,7 +72,7 @@ func labSender(t *testing.T, l *netem.Lab, own netip.Addr) *net.UDPConn {
 	return c
 }
 
-func labReceiver(t *testing.T, l *netem.Lab, n netem.Node, group netip.AddrPort) *net.UDPConn {
+func labReceiver(t testing.TB, l network, n netem.Node, group netip.AddrPort) *net.UDPConn {
 	t.Helper()
 	var c *net.UDPConn
 	err := l.Do(n, func() error {
@@ -253,6 +258,16 @@ func TestLabLinkLocalOnly(t *testing.T) {
 	}
 }
 
+// gso is the control message that makes a write a run of datagrams of size bytes.
+func gso(size uint16) []byte {
+	oob := make([]byte, unix.CmsgSpace(2))
+	h := (*unix.Cmsghdr)(unsafe.Pointer(&oob[0]))
+	h.Level, h.Type = unix.IPPROTO_UDP, unix.UDP_SEGMENT
+	h.SetLen(unix.CmsgLen(2))
+	binary.NativeEndian.PutUint16(oob[unix.CmsgLen(0):], size)
+	return oob
+}
+
 // TestLabWire: with Wire a run of datagrams crosses the link as packets, without it as one.
 func TestLabWire(t *testing.T) {
 	const runs, segments, size = 20, 40, 1000
@@ -261,11 +276,7 @@ func TestLabWire(t *testing.T) {
 		group := netip.MustParseAddrPort("[ff15::8000:7a]:7500")
 		s := labSender(t, l, netem.Sender.Addr6())
 		labReceiver(t, l, 0, group)
-		oob := make([]byte, unix.CmsgSpace(2))
-		h := (*unix.Cmsghdr)(unsafe.Pointer(&oob[0]))
-		h.Level, h.Type = unix.IPPROTO_UDP, unix.UDP_SEGMENT
-		h.SetLen(unix.CmsgLen(2))
-		binary.NativeEndian.PutUint16(oob[unix.CmsgLen(0):], size)
+		oob := gso(size)
 		for range runs {
 			if _, _, err := s.WriteMsgUDPAddrPort(make([]byte, segments*size), oob, group); err != nil {
 				t.Skipf("skipped: no UDP_SEGMENT: %v", err)
@@ -397,11 +408,14 @@ func TestLabSurvivesNothing(t *testing.T) {
 }
 
 // TestLabAsOrdinaryUser runs one of the tests as nobody, who has only a user namespace to make a Lab in.
-func TestLabAsOrdinaryUser(t *testing.T) {
+func TestLabAsOrdinaryUser(t *testing.T) { asNobody(t, "^TestLabLinkLocalOnly$") }
+
+func asNobody(t *testing.T, test string) {
+	t.Helper()
 	if os.Getuid() != 0 || os.Getenv("RMCAST_USER_NAMESPACE") != "" {
 		t.Skip("skipped: this already runs as an ordinary user")
 	}
-	cmd := exec.Command("/proc/self/exe", "-test.run=^TestLabLinkLocalOnly$", "-test.v", "-test.testlogfile=")
+	cmd := exec.Command("/proc/self/exe", "-test.run="+test, "-test.v", "-test.testlogfile=")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}

@@ -27,7 +27,7 @@ func (l *Lab) makeNode(n Node) error {
 			sysctl(conf+"/accept_dad", "0"), // else addresses cannot be used for a second
 			sysctl(conf+"/addr_gen_mode", "1"),
 			sysctl(conf+"/router_solicitations", "0"))
-		if err == nil && l.cfg.Wire && n == Sender {
+		if err == nil && l.cfg.Wire && (n == Sender || l.relay) {
 			err = offloadsOff(LabInterface)
 		}
 		return err
