@@ -29,9 +29,17 @@ func newDriver(cfg LimiterConfig) *driver {
 	return &driver{l: NewLimiter(cfg, 0), late: func() time.Duration { return 0 }, data: yes, repairs: func() bool { return false }}
 }
 
+// run goes on to an instant. It panics if the limiter lets pass at one instant what its buckets cannot hold.
 func (d *driver) run(until mono.Time) {
 	bytes := d.l.RunPackets(packet) * packet
+	at, most, passed := d.now, int64(d.l.total.Burst())+d.l.Rate().Bytes(Slack)+2*int64(bytes), int64(0)
 	for d.now.Before(until) {
+		if d.now != at {
+			at, passed = d.now, 0
+		}
+		if passed > most {
+			panic(fmt.Sprintf("%d bytes passed at %v, at most %d may", passed, at, most))
+		}
 		dataWaits, repairWaits := d.data(), d.repairs()
 		next := mono.Never
 		switch {
@@ -55,6 +63,7 @@ func (d *driver) run(until mono.Time) {
 			continue
 		}
 		d.log.take(d.now, bytes)
+		passed += int64(bytes)
 	}
 }
 

@@ -38,10 +38,13 @@ func newPipe(tb testing.TB) *pipe {
 	return p
 }
 
-// step writes b and moves packets and time until everything is delivered.
+// step writes b and moves packets and time until everything is delivered. It panics if that takes more than ten seconds.
 func (p *pipe) step(b []byte) (read int) {
 	want := len(b)
-	for {
+	for end := p.now.Add(10 * time.Second); ; {
+		if p.now >= end {
+			panic(fmt.Sprintf("%d of %d bytes delivered, %d not taken; source %+v, peers %+v", read, want, len(b), p.s.Stats(), p.ps.Stats()))
+		}
 		b = b[p.s.Write(p.now, b):]
 		if len(b) == 0 {
 			p.s.Flush(p.now)
@@ -66,7 +69,10 @@ func (p *pipe) step(b []byte) (read int) {
 
 func (p *pipe) forward() {
 	t := Transmit{B: p.buf[:0]}
-	for p.s.Poll(p.now, &t) {
+	for runs := 0; p.s.Poll(p.now, &t); runs++ {
+		if runs > 100000 {
+			panic(fmt.Sprintf("a source that sends for ever: %+v", p.s.Stats()))
+		}
 		for b := t.B; len(b) > 0; {
 			one := b[:min(t.Segment, len(b))]
 			b = b[len(one):]
