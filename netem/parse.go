@@ -1,10 +1,10 @@
 package netem
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -291,7 +291,10 @@ func (p *parser) loss() error {
 
 func (p *parser) down() error {
 	var o Outage
-	if err := errors.Join(p.time("down", &o.From), p.time("down", &o.For)); err != nil {
+	if err := p.time("down", &o.From); err != nil {
+		return err
+	}
+	if err := p.time("down", &o.For); err != nil {
 		return err
 	}
 	if p.at < len(p.words) && p.words[p.at] == "every" {
@@ -355,7 +358,7 @@ func (w *words) add(s ...string) { *w = append(*w, s...) }
 
 func (w *words) number(name string, n int) {
 	if n != 0 {
-		w.add(name, fmt.Sprint(n))
+		w.add(name, strconv.Itoa(n))
 	}
 }
 

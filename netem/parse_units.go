@@ -52,7 +52,7 @@ func parseUnit(s string, units []unit, most uint64, round bool) (uint64, error) 
 	}
 	size := uint64(0)
 	for _, u := range units {
-		if strings.EqualFold(u.name, s[end:]) {
+		if len(u.name) == len(s)-end && strings.EqualFold(u.name, s[end:]) { // no sign of degrees Kelvin
 			size = u.size
 			break
 		}
