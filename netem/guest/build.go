@@ -26,7 +26,7 @@ const (
 
 // environment is what programs in the guest see. What would be skipped elsewhere for want of rights or of modules fails there.
 var environment = []string{
-	"PATH=/bin", "HOME=/tmp", "TMPDIR=/tmp", netem.NeedLabEnv + "=1", "RMCAST_NEED_QDISC" + "=1",
+	"PATH=/bin", "HOME=/tmp", "TMPDIR=/tmp", netem.NeedLabEnv + "=1", netem.NeedQdiscEnv + "=1",
 }
 
 // image is a guest's first file system in the making: an archive with this command as /init.
