@@ -35,7 +35,7 @@ func (l *line) set(i Impairment, seed uint64) {
 	if err := i.Validate(); err != nil {
 		panic(err)
 	}
-	l.rate, l.drops = i.Rate, i.Rate > 0 || i.Limit > 0
+	l.rate, l.drops = i.Rate, i.Rate > 0 || i.Limit > 0 || i.LimitBytes > 0
 	l.l = nil
 	if i.Perfect() {
 		return
