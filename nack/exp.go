@@ -5,7 +5,8 @@ import "math"
 // The logarithm and the exponential function for the backoff law and the estimate of the group. Those of package math are in
 // assembly on some architectures and fused multiplications on others, and so differ in their last bits; a wait that is a
 // nanosecond longer makes another history of the whole simulation. These two use only what IEEE 754 defines to the last bit: +, -, *
-// and / of float64. The conversions float64(x*y) look idle: they forbid the compiler to fuse the product with the sum around it.
+// and / of float64. The conversions float64(x*y) look idle: they forbid the compiler to fuse the product with a sum, here or
+// in the caller that the function is inlined into.
 
 // lnSteps is how many intervals ln cuts [1, 2) into: a power of two.
 const lnSteps = 64
@@ -14,7 +15,7 @@ const lnSteps = 64
 var lnTable = func() (t [lnSteps]struct{ x, ln float64 }) {
 	t[0].x = 1
 	for i := 1; i < lnSteps; i++ {
-		t[i].x = 1 + float64(i)/lnSteps
+		t[i].x = float64(lnSteps+i) / lnSteps
 		t[i].ln = t[i-1].ln + lnRatio(1/float64(2*(lnSteps+i)-1))
 	}
 	return t
@@ -38,7 +39,7 @@ func lnRatio(s float64) float64 {
 	p := 2./5 + float64(q*(2./7))
 	p = 2./3 + float64(q*p)
 	p = 2 + float64(q*p)
-	return s * p
+	return float64(s * p)
 }
 
 // expTerms are the coefficients of the exponential series, from the 13th power down.
@@ -59,5 +60,5 @@ func exp(x float64) float64 {
 	for _, c := range expTerms {
 		p = c + float64(r*p)
 	}
-	return p * math.Float64frombits(uint64(int64(k)+1023)<<52)
+	return float64(p * math.Float64frombits(uint64(int64(k)+1023)<<52))
 }

@@ -72,6 +72,6 @@ func (e *groupEstimate) begin(now mono.Time) bool {
 
 // sample takes in that naks NAKs came for one number.
 func (e *groupEstimate) sample(naks int) {
-	step := gain * (float64(naks)/e.expect(e.size) - 1)
-	e.size = clampGroup(e.size * min(exp(step), leap))
+	step := float64(gain * (float64(naks)/e.expect(e.size) - 1))
+	e.size = clampGroup(float64(e.size * min(exp(step), leap)))
 }
