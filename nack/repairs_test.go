@@ -118,82 +118,82 @@ func (m *repairsModel) unconfirm(n seq.Num) {
 
 // TestRepairsModel runs Repairs beside the model. HoldOff is not less than NCFSpacing here, and the backoff short, so that what
 // Repairs forgets is what has no effect any more.
-func TestRepairsModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		cfg := RepairsConfig{HoldOff: 20, NCFSpacing: 10, MaxQueued: rapid.IntRange(1, 40).Draw(t, "max"), GRTT: 10}
-		if rapid.Bool().Draw(t, "shared") {
-			cfg.ReceiverShare = 5e9 // 5 bytes a nanosecond
-		}
-		r := NewRepairs(cfg)
-		m := &repairsModel{r: r, cfg: cfg, num: map[seq.Num]*asked{}, tokens: map[netip.Addr]float64{}, filled: map[netip.Addr]mono.Time{}}
-		trail := rapid.SampledFrom([]seq.Num{0, 1<<31 - 20, 1<<32 - 20}).Draw(t, "trail")
-		now := mono.Time(0)
-		t.Repeat(map[string]func(*rapid.T){
-			"": func(t *rapid.T) {
-				within, over := m.queued(false), m.queued(true)
-				next := append(slices.Clone(within), over...)
-				if n, ok := r.Next(now); ok != (len(next) > 0) || ok && n != next[0] {
-					t.Fatalf("next %d %v, want the first of %v", n, ok, next)
+func TestRepairsModel(t *testing.T) { rapid.Check(t, repairsBesideModel) }
+
+func repairsBesideModel(t *rapid.T) {
+	cfg := RepairsConfig{HoldOff: 20, NCFSpacing: 10, MaxQueued: rapid.IntRange(1, 40).Draw(t, "max"), GRTT: 10}
+	if rapid.Bool().Draw(t, "shared") {
+		cfg.ReceiverShare = 5e9 // 5 bytes a nanosecond
+	}
+	r := NewRepairs(cfg)
+	m := &repairsModel{r: r, cfg: cfg, num: map[seq.Num]*asked{}, tokens: map[netip.Addr]float64{}, filled: map[netip.Addr]mono.Time{}}
+	trail := rapid.SampledFrom([]seq.Num{0, 1<<31 - 20, 1<<32 - 20}).Draw(t, "trail")
+	now := mono.Time(0)
+	t.Repeat(map[string]func(*rapid.T){
+		"": func(t *rapid.T) {
+			within, over := m.queued(false), m.queued(true)
+			next := append(slices.Clone(within), over...)
+			if n, ok := r.Next(now); ok != (len(next) > 0) || ok && n != next[0] {
+				t.Fatalf("next %d %v, want the first of %v", n, ok, next)
+			}
+			slices.SortFunc(next, func(a, b seq.Num) int { return a.Sub(b) })
+			if n, ok := r.Oldest(); ok != (len(next) > 0) || ok && n != next[0] {
+				t.Fatalf("oldest %d %v, want the first of %v", n, ok, next)
+			}
+			if r.Pending() != len(next) || r.NCFPending() != (len(m.ncfs) > 0) {
+				t.Fatalf("%d pending, NCFs %v, want %v, %v", r.Pending(), r.NCFPending(), next, m.ncfs)
+			}
+			if r.tree.Len() != r.Pending()+r.remembered || r.remembered > cfg.MaxQueued {
+				t.Fatalf("holds %d, %d queued and %d remembered", r.tree.Len(), r.Pending(), r.remembered)
+			}
+		},
+		"wait": func(t *rapid.T) { now = now.Add(time.Duration(rapid.IntRange(1, 50).Draw(t, "d"))) },
+		"nak": func(t *rapid.T) {
+			from := addr(rapid.IntRange(0, 3).Draw(t, "from"))
+			n := trail.Add(rapid.IntRange(0, 30).Draw(t, "n"))
+			for range rapid.IntRange(1, 6).Draw(t, "list") {
+				bytes := rapid.IntRange(40, 1452).Draw(t, "bytes")
+				got := r.NAK(now, from, n, bytes)
+				if want := m.nak(now, from, n, bytes); got != want {
+					t.Fatalf("NAK(%d): %v, want %v", n, got, want)
 				}
-				slices.SortFunc(next, func(a, b seq.Num) int { return a.Sub(b) })
-				if n, ok := r.Oldest(); ok != (len(next) > 0) || ok && n != next[0] {
-					t.Fatalf("oldest %d %v, want the first of %v", n, ok, next)
+				n += 2
+			}
+		},
+		"ncfs": func(t *rapid.T) {
+			room := rapid.IntRange(0, 8).Draw(t, "room")
+			want := slices.Clone(m.ncfs[:min(room, len(m.ncfs))])
+			for _, n := range want {
+				m.unconfirm(n)
+				m.num[n].ncfAt = now
+			}
+			slices.SortFunc(want, func(a, b seq.Num) int { return a.Sub(b) })
+			if got := r.NCFs(now, make([]seq.Num, 2, 2+room))[2:]; !slices.Equal(got, want) {
+				t.Fatalf("NCFs %v, want %v", got, want)
+			}
+		},
+		"sent": func(t *rapid.T) {
+			n, ok := r.Next(now)
+			if !ok || rapid.IntRange(0, 3).Draw(t, "other") == 0 {
+				n = trail.Add(rapid.IntRange(0, 40).Draw(t, "n"))
+			}
+			r.Sent(now, n)
+			if q := m.num[n]; q != nil && q.queued {
+				m.unconfirm(n)
+				q.queued, q.over, q.sentAt = false, false, now
+				if len(m.sent) == cfg.MaxQueued {
+					m.forget(m.sent[0])
 				}
-				if r.Pending() != len(next) || r.NCFPending() != (len(m.ncfs) > 0) {
-					t.Fatalf("%d pending, NCFs %v, want %v, %v", r.Pending(), r.NCFPending(), next, m.ncfs)
-				}
-				if r.tree.Len() != r.Pending()+r.remembered || r.remembered > cfg.MaxQueued {
-					t.Fatalf("holds %d, %d queued and %d remembered", r.tree.Len(), r.Pending(), r.remembered)
-				}
-			},
-			"wait": func(t *rapid.T) { now = now.Add(time.Duration(rapid.IntRange(1, 50).Draw(t, "d"))) },
-			"nak": func(t *rapid.T) {
-				from := addr(rapid.IntRange(0, 3).Draw(t, "from"))
-				n := trail.Add(rapid.IntRange(0, 30).Draw(t, "n"))
-				for range rapid.IntRange(1, 6).Draw(t, "list") {
-					bytes := rapid.IntRange(40, 1452).Draw(t, "bytes")
-					got := r.NAK(now, from, n, bytes)
-					if want := m.nak(now, from, n, bytes); got != want {
-						t.Fatalf("NAK(%d): %v, want %v", n, got, want)
-					}
-					n += 2
-				}
-			},
-			"ncfs": func(t *rapid.T) {
-				room := rapid.IntRange(0, 8).Draw(t, "room")
-				want := slices.Clone(m.ncfs[:min(room, len(m.ncfs))])
-				for _, n := range want {
-					m.unconfirm(n)
-					m.num[n].ncfAt = now
-				}
-				slices.SortFunc(want, func(a, b seq.Num) int { return a.Sub(b) })
-				if got := r.NCFs(now, make([]seq.Num, 2, 2+room))[2:]; !slices.Equal(got, want) {
-					t.Fatalf("NCFs %v, want %v", got, want)
-				}
-			},
-			"sent": func(t *rapid.T) {
-				n, ok := r.Next(now)
-				if !ok || rapid.IntRange(0, 3).Draw(t, "other") == 0 {
-					n = trail.Add(rapid.IntRange(0, 40).Draw(t, "n"))
-				}
-				r.Sent(now, n)
-				if q := m.num[n]; q != nil && q.queued {
-					m.unconfirm(n)
-					q.queued, q.over, q.sentAt = false, false, now
-					if len(m.sent) == cfg.MaxQueued {
-						m.forget(m.sent[0])
-					}
-					m.sent = append(m.sent, n)
-				}
-			},
-			"trim": func(t *rapid.T) {
-				trail = trail.Add(rapid.IntRange(0, 10).Draw(t, "by"))
-				r.Trim(trail)
-				for len(m.order) > 0 && m.order[0].Less(trail) {
-					m.forget(m.order[0])
-				}
-			},
-		})
+				m.sent = append(m.sent, n)
+			}
+		},
+		"trim": func(t *rapid.T) {
+			trail = trail.Add(rapid.IntRange(0, 10).Draw(t, "by"))
+			r.Trim(trail)
+			for len(m.order) > 0 && m.order[0].Less(trail) {
+				m.forget(m.order[0])
+			}
+		},
 	})
 }
 

@@ -304,136 +304,136 @@ func drawTiming(t *rapid.T) Timing {
 }
 
 // TestSchedulerModel runs a Scheduler beside the model through any calls in any order and compares all that can be seen.
-func TestSchedulerModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		seed := rapid.Uint64().Draw(t, "seed")
-		tm := drawTiming(t)
-		s := NewScheduler(rand.New(rand.NewPCG(seed, 1)), tm)
-		base := rapid.SampledFrom([]seq.Num{0, 1000, 1<<31 - 20, 1<<31 - 1, 1<<32 - 20, 1<<32 - 1}).Draw(t, "base")
-		m := &schedulerModel{
-			rng: rand.New(rand.NewPCG(seed, 1)), t: s.Timing(), num: map[seq.Num]*missing{},
-			lo: base, hi: base, at: mono.Never,
+func TestSchedulerModel(t *testing.T) { rapid.Check(t, schedulerBesideModel) }
+
+func schedulerBesideModel(t *rapid.T) {
+	seed := rapid.Uint64().Draw(t, "seed")
+	tm := drawTiming(t)
+	s := NewScheduler(rand.New(rand.NewPCG(seed, 1)), tm)
+	base := rapid.SampledFrom([]seq.Num{0, 1000, 1<<31 - 20, 1<<31 - 1, 1<<32 - 20, 1<<32 - 1}).Draw(t, "base")
+	m := &schedulerModel{
+		rng: rand.New(rand.NewPCG(seed, 1)), t: s.Timing(), num: map[seq.Num]*missing{},
+		lo: base, hi: base, at: mono.Never,
+	}
+	now := mono.Time(0)
+	any := func(name string) seq.Num { return m.lo.Add(rapid.IntRange(-2, m.hi.Sub(m.lo)+2).Draw(t, name)) }
+	one := func(t *rapid.T, f func(n seq.Num)) {
+		n := any("n")
+		for i := rapid.IntRange(1, 5).Draw(t, "run"); i > 0; i-- {
+			f(n)
+			n++
 		}
-		now := mono.Time(0)
-		any := func(name string) seq.Num { return m.lo.Add(rapid.IntRange(-2, m.hi.Sub(m.lo)+2).Draw(t, name)) }
-		one := func(t *rapid.T, f func(n seq.Num)) {
-			n := any("n")
-			for i := rapid.IntRange(1, 5).Draw(t, "run"); i > 0; i-- {
-				f(n)
-				n++
+	}
+	t.Repeat(map[string]func(*rapid.T){
+		"": func(t *rapid.T) {
+			checkScheduler(t, s)
+			for n := m.lo - 3; n != m.hi+3; n++ {
+				st, ok := s.State(n)
+				if x := m.num[n]; ok != (x != nil) || ok && st != x.state {
+					t.Fatalf("%d: state %v %v, want %v", n, st, ok, x)
+				}
 			}
-		}
-		t.Repeat(map[string]func(*rapid.T){
-			"": func(t *rapid.T) {
-				checkScheduler(t, s)
-				for n := m.lo - 3; n != m.hi+3; n++ {
-					st, ok := s.State(n)
-					if x := m.num[n]; ok != (x != nil) || ok && st != x.state {
-						t.Fatalf("%d: state %v %v, want %v", n, st, ok, x)
+			if got, want := s.Deadline(), m.deadline(); got != want {
+				t.Fatalf("deadline %d, want %d", got, want)
+			}
+			if s.Suppressed() != m.hushed || s.Len() != len(m.num) {
+				t.Fatalf("%d suppressed, %d missing, want %d, %d", s.Suppressed(), s.Len(), m.hushed, len(m.num))
+			}
+		},
+		"wait": func(t *rapid.T) { now = now.Add(time.Duration(rapid.IntRange(1, 100).Draw(t, "d"))) },
+		"hurry": func(t *rapid.T) {
+			m.t.Backoff = time.Duration(rapid.IntRange(0, 300).Draw(t, "backoff"))
+			m.t.MaxInterval = time.Duration(rapid.IntRange(1, 1000).Draw(t, "maxInterval"))
+			s.SetTiming(m.t)
+			m.hurry(now)
+			s.Hurry(now)
+		},
+		"sleep": func(t *rapid.T) { now = max(now, min(s.Deadline(), now.Add(5000))) },
+		"gap": func(t *rapid.T) {
+			r := seq.Range{From: m.hi.Add(rapid.IntRange(0, 3).Draw(t, "skip"))}
+			r.To = r.From.Add(rapid.IntRange(0, 100).Draw(t, "len"))
+			lead := r.To.Add(rapid.IntRange(-1, 2).Draw(t, "later"))
+			m.hi = seq.Max(m.hi, r.To)
+			m.missing(now, r, lead)
+			s.Missing(now, r, lead)
+		},
+		"again": func(t *rapid.T) { // only what is overtaken for sure: the young stand in order
+			from := any("from")
+			r := seq.Range{From: seq.Max(from, m.lo), To: seq.Min(m.hi, from.Add(rapid.IntRange(0, 10).Draw(t, "len")))}
+			if !r.Empty() {
+				m.missing(now, r, m.hi.Add(10))
+				s.Missing(now, r, m.hi.Add(10))
+			}
+		},
+		"progress": func(t *rapid.T) {
+			lead := m.hi.Add(rapid.IntRange(-2, 3).Draw(t, "later"))
+			m.progress(now, lead)
+			s.Progress(now, lead)
+		},
+		"found": func(t *rapid.T) {
+			one(t, func(n seq.Num) {
+				want, wantOK := m.found(now, n)
+				if got, ok := s.Found(now, n); got != want || ok != wantOK {
+					t.Fatalf("Found(%d) = %v %v, want %v %v", n, got, ok, want, wantOK)
+				}
+			})
+		},
+		"ncf": func(t *rapid.T) {
+			one(t, func(n seq.Num) {
+				want, wantOK := m.ncf(now, n)
+				if got, ok := s.NCF(now, n); got != want || ok != wantOK {
+					t.Fatalf("NCF(%d) = %v %v, want %v %v", n, got, ok, want, wantOK)
+				}
+			})
+		},
+		"nakHeard": func(t *rapid.T) {
+			one(t, func(n seq.Num) {
+				m.nakHeard(now, n)
+				s.NAKHeard(now, n)
+			})
+		},
+		"forget": func(t *rapid.T) {
+			from := any("from")
+			r := seq.Range{From: from, To: from.Add(rapid.IntRange(-1, 50).Draw(t, "len"))}
+			for n := r.From; !r.Empty() && n != r.To; n++ {
+				delete(m.num, n)
+			}
+			s.Forget(r)
+		},
+		"due": func(t *rapid.T) {
+			room := rapid.SampledFrom([]int{0, 1, 3, 63, 200}).Draw(t, "room")
+			dst := make([]seq.Num, 2, 2+room)
+			want := m.dueNow(now, min(room, MaxList))
+			if got := s.Due(now, dst)[2:]; !slices.Equal(got, want) {
+				t.Fatalf("due %v, want %v", got, want)
+			}
+		},
+		"expired": func(t *rapid.T) {
+			for {
+				oldest := mono.Never
+				m.all(func(_ seq.Num, x *missing) { oldest = min(oldest, x.since) })
+				r, ok := s.Expired(now)
+				if want := m.t.Limit > 0 && oldest.Add(m.t.Limit) <= now; ok != want {
+					t.Fatalf("expired %v %v, oldest since %v", r, ok, oldest)
+				}
+				if !ok {
+					break
+				}
+				for n := r.From; n != r.To; n++ {
+					if x := m.num[n]; x == nil || x.since != oldest {
+						t.Fatalf("%d of %v expired: %v, oldest since %v", n, r, x, oldest)
 					}
-				}
-				if got, want := s.Deadline(), m.deadline(); got != want {
-					t.Fatalf("deadline %d, want %d", got, want)
-				}
-				if s.Suppressed() != m.hushed || s.Len() != len(m.num) {
-					t.Fatalf("%d suppressed, %d missing, want %d, %d", s.Suppressed(), s.Len(), m.hushed, len(m.num))
-				}
-			},
-			"wait": func(t *rapid.T) { now = now.Add(time.Duration(rapid.IntRange(1, 100).Draw(t, "d"))) },
-			"hurry": func(t *rapid.T) {
-				m.t.Backoff = time.Duration(rapid.IntRange(0, 300).Draw(t, "backoff"))
-				m.t.MaxInterval = time.Duration(rapid.IntRange(1, 1000).Draw(t, "maxInterval"))
-				s.SetTiming(m.t)
-				m.hurry(now)
-				s.Hurry(now)
-			},
-			"sleep": func(t *rapid.T) { now = max(now, min(s.Deadline(), now.Add(5000))) },
-			"gap": func(t *rapid.T) {
-				r := seq.Range{From: m.hi.Add(rapid.IntRange(0, 3).Draw(t, "skip"))}
-				r.To = r.From.Add(rapid.IntRange(0, 100).Draw(t, "len"))
-				lead := r.To.Add(rapid.IntRange(-1, 2).Draw(t, "later"))
-				m.hi = seq.Max(m.hi, r.To)
-				m.missing(now, r, lead)
-				s.Missing(now, r, lead)
-			},
-			"again": func(t *rapid.T) { // only what is overtaken for sure: the young stand in order
-				from := any("from")
-				r := seq.Range{From: seq.Max(from, m.lo), To: seq.Min(m.hi, from.Add(rapid.IntRange(0, 10).Draw(t, "len")))}
-				if !r.Empty() {
-					m.missing(now, r, m.hi.Add(10))
-					s.Missing(now, r, m.hi.Add(10))
-				}
-			},
-			"progress": func(t *rapid.T) {
-				lead := m.hi.Add(rapid.IntRange(-2, 3).Draw(t, "later"))
-				m.progress(now, lead)
-				s.Progress(now, lead)
-			},
-			"found": func(t *rapid.T) {
-				one(t, func(n seq.Num) {
-					want, wantOK := m.found(now, n)
-					if got, ok := s.Found(now, n); got != want || ok != wantOK {
-						t.Fatalf("Found(%d) = %v %v, want %v %v", n, got, ok, want, wantOK)
-					}
-				})
-			},
-			"ncf": func(t *rapid.T) {
-				one(t, func(n seq.Num) {
-					want, wantOK := m.ncf(now, n)
-					if got, ok := s.NCF(now, n); got != want || ok != wantOK {
-						t.Fatalf("NCF(%d) = %v %v, want %v %v", n, got, ok, want, wantOK)
-					}
-				})
-			},
-			"nakHeard": func(t *rapid.T) {
-				one(t, func(n seq.Num) {
-					m.nakHeard(now, n)
-					s.NAKHeard(now, n)
-				})
-			},
-			"forget": func(t *rapid.T) {
-				from := any("from")
-				r := seq.Range{From: from, To: from.Add(rapid.IntRange(-1, 50).Draw(t, "len"))}
-				for n := r.From; !r.Empty() && n != r.To; n++ {
 					delete(m.num, n)
 				}
-				s.Forget(r)
-			},
-			"due": func(t *rapid.T) {
-				room := rapid.SampledFrom([]int{0, 1, 3, 63, 200}).Draw(t, "room")
-				dst := make([]seq.Num, 2, 2+room)
-				want := m.dueNow(now, min(room, MaxList))
-				if got := s.Due(now, dst)[2:]; !slices.Equal(got, want) {
-					t.Fatalf("due %v, want %v", got, want)
-				}
-			},
-			"expired": func(t *rapid.T) {
-				for {
-					oldest := mono.Never
-					m.all(func(_ seq.Num, x *missing) { oldest = min(oldest, x.since) })
-					r, ok := s.Expired(now)
-					if want := m.t.Limit > 0 && oldest.Add(m.t.Limit) <= now; ok != want {
-						t.Fatalf("expired %v %v, oldest since %v", r, ok, oldest)
-					}
-					if !ok {
-						break
-					}
-					for n := r.From; n != r.To; n++ {
-						if x := m.num[n]; x == nil || x.since != oldest {
-							t.Fatalf("%d of %v expired: %v, oldest since %v", n, r, x, oldest)
-						}
-						delete(m.num, n)
-					}
-				}
-			},
-			"timing": func(t *rapid.T) {
-				if rapid.IntRange(0, 3).Draw(t, "rarely") > 0 || m.anyYoung() {
-					return
-				}
-				s.SetTiming(drawTiming(t))
-				m.t = s.Timing()
-			},
-		})
+			}
+		},
+		"timing": func(t *rapid.T) {
+			if rapid.IntRange(0, 3).Draw(t, "rarely") > 0 || m.anyYoung() {
+				return
+			}
+			s.SetTiming(drawTiming(t))
+			m.t = s.Timing()
+		},
 	})
 }
 

@@ -282,60 +282,60 @@ func startRx(t *rapid.T, chunks int) *rxModel {
 }
 
 // With packets of one class the model knows exactly which ones find memory.
-func TestReceiveModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		chunks := rapid.IntRange(1, 2).Draw(t, "chunks")
-		m := startRx(t, chunks)
-		m.buffers = 44 * chunks
-		t.Repeat(m.actions(rapid.OneOf(rapid.IntRange(257, 1472), rapid.Just(0))))
-	})
+func TestReceiveModel(t *testing.T) { rapid.Check(t, receiveBesideModel) }
+
+func receiveBesideModel(t *rapid.T) {
+	chunks := rapid.IntRange(1, 2).Draw(t, "chunks")
+	m := startRx(t, chunks)
+	m.buffers = 44 * chunks
+	t.Repeat(m.actions(rapid.OneOf(rapid.IntRange(257, 1472), rapid.Just(0))))
 }
 
 // With all sizes, the window keeps its promise that what is held does not keep out what is missing below.
-func TestReceiveModelSizes(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		m := startRx(t, rapid.IntRange(1, 30).Draw(t, "chunks"))
-		largest := rapid.SampledFrom([]int{1472, 9216, 65535}).Draw(t, "largest")
-		m.w.buffers.largest = classOf(largest)
-		m.w.buffers.count()
-		small := rapid.IntRange(1, 300)
-		t.Repeat(m.actions(rapid.OneOf(small, small, rapid.IntRange(1, largest), rapid.Just(largest))))
-	})
+func TestReceiveModelSizes(t *testing.T) { rapid.Check(t, receiveSizesBesideModel) }
+
+func receiveSizesBesideModel(t *rapid.T) {
+	m := startRx(t, rapid.IntRange(1, 30).Draw(t, "chunks"))
+	largest := rapid.SampledFrom([]int{1472, 9216, 65535}).Draw(t, "largest")
+	m.w.buffers.largest = classOf(largest)
+	m.w.buffers.count()
+	small := rapid.IntRange(1, 300)
+	t.Repeat(m.actions(rapid.OneOf(small, small, rapid.IntRange(1, largest), rapid.Just(largest))))
 }
 
 // Rewind is possible only before the first release, so that it has a model run of its own.
-func TestReceiveModelRewind(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		m := startRx(t, 1)
-		m.buffers = 44
-		actions := m.actions(rapid.IntRange(257, 1472))
-		delete(actions, "read")
-		if rapid.IntRange(0, 9).Draw(t, "release") > 0 {
-			delete(actions, "release")
+func TestReceiveModelRewind(t *testing.T) { rapid.Check(t, rewindBesideModel) }
+
+func rewindBesideModel(t *rapid.T) {
+	m := startRx(t, 1)
+	m.buffers = 44
+	actions := m.actions(rapid.IntRange(257, 1472))
+	delete(actions, "read")
+	if rapid.IntRange(0, 9).Draw(t, "release") > 0 {
+		delete(actions, "release")
+	}
+	actions["rewind"] = func(t *rapid.T) {
+		first := m.next.Add(rapid.IntRange(-30, 2).Draw(t, "earlier"))
+		more := m.next.Sub(first)
+		fits := !m.released && more >= 0 && m.end.Sub(first) <= m.maxSlots
+		if more == 0 {
+			fits = !m.released && m.end.Sub(first) <= m.maxSlots
+		} else if len(m.packets) > 0 {
+			fits = fits && len(m.packets)+more+m.count(Missing, m.top) <= m.buffers
 		}
-		actions["rewind"] = func(t *rapid.T) {
-			first := m.next.Add(rapid.IntRange(-30, 2).Draw(t, "earlier"))
-			more := m.next.Sub(first)
-			fits := !m.released && more >= 0 && m.end.Sub(first) <= m.maxSlots
-			if more == 0 {
-				fits = !m.released && m.end.Sub(first) <= m.maxSlots
-			} else if len(m.packets) > 0 {
-				fits = fits && len(m.packets)+more+m.count(Missing, m.top) <= m.buffers
-			}
-			missing, ok := m.w.Rewind(first)
-			if ok != fits || ok && missing != (seq.Range{From: first, To: m.next}) {
-				t.Fatalf("rewind to %d: %v %v, want %v", first, missing, ok, fits)
-			}
-			if ok {
-				if len(m.packets) == 0 {
-					m.top = first
-				}
-				for n := first; n != m.next; n++ {
-					m.state[n] = Missing
-				}
-				m.next = first
-			}
+		missing, ok := m.w.Rewind(first)
+		if ok != fits || ok && missing != (seq.Range{From: first, To: m.next}) {
+			t.Fatalf("rewind to %d: %v %v, want %v", first, missing, ok, fits)
 		}
-		t.Repeat(actions)
-	})
+		if ok {
+			if len(m.packets) == 0 {
+				m.top = first
+			}
+			for n := first; n != m.next; n++ {
+				m.state[n] = Missing
+			}
+			m.next = first
+		}
+	}
+	t.Repeat(actions)
 }

@@ -298,57 +298,57 @@ func (m *txModel) mayLeave(now mono.Time, age, grace time.Duration, pending seq.
 	return now.Sub(p.last) >= age && (!has || m.trail.Less(pending))
 }
 
-func TestTransmitModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		first := seq.Num(0).Add(rapid.IntRange(-20, 5).Draw(t, "first"))
-		slots := rapid.IntRange(1, 20).Draw(t, "slots")
-		slotBytes := rapid.IntRange(1, 3000).Draw(t, "slotBytes")
-		w := NewTransmit(slots, slotBytes, first)
-		m := &txModel{packets: map[seq.Num]txModelPacket{}, trail: first, next: first, end: first}
-		now := mono.Time(0)
-		drawNumber := func(t *rapid.T) seq.Num { return m.trail.Add(rapid.IntRange(-3, 25).Draw(t, "n")) }
-		t.Repeat(map[string]func(*rapid.T){
-			"": func(t *rapid.T) { m.compare(t, w) },
-			"put": func(t *rapid.T) {
-				slot := w.Slot()
-				if (slot == nil) != (m.end.Sub(m.trail) == w.Slots()) {
-					t.Fatalf("slot of %d bytes with %v written", len(slot), seq.Range{From: m.trail, To: m.end})
-				}
-				if slot == nil {
-					return
-				}
-				p := txModelPacket{
-					payload:  pattern(int(m.end), rapid.IntRange(0, slotBytes).Draw(t, "bytes")),
-					sum:      rapid.Uint16().Draw(t, "sum"),
-					fragment: Fragment{Length: rapid.Uint32().Draw(t, "length")},
-				}
-				if n := w.Put(copy(slot, p.payload), p.sum, p.fragment); n != m.end {
-					t.Fatalf("put number %d, want %d", n, m.end)
-				}
-				m.packets[m.end] = p
-				m.end++
-			},
-			"sent": func(t *rapid.T) {
-				n := rapid.IntRange(0, m.end.Sub(m.next)).Draw(t, "n")
-				w.Sent(now, n)
-				for range n {
-					p := m.packets[m.next]
-					p.first, p.last = now, now
-					m.packets[m.next] = p
-					m.next++
-				}
-			},
-			"resent": func(t *rapid.T) {
-				if n := drawNumber(t); (seq.Range{From: m.trail, To: m.next}).Has(n) {
-					p := m.packets[n]
-					p.last = now
-					m.packets[n] = p
-					w.Resent(now, n)
-				}
-			},
-			"reclaim": func(t *rapid.T) { m.reclaim(t, w, now, drawNumber(t)) },
-			"wait":    func(t *rapid.T) { now += mono.Time(rapid.IntRange(0, 10).Draw(t, "wait")) },
-		})
+func TestTransmitModel(t *testing.T) { rapid.Check(t, transmitBesideModel) }
+
+func transmitBesideModel(t *rapid.T) {
+	first := seq.Num(0).Add(rapid.IntRange(-20, 5).Draw(t, "first"))
+	slots := rapid.IntRange(1, 20).Draw(t, "slots")
+	slotBytes := rapid.IntRange(1, 3000).Draw(t, "slotBytes")
+	w := NewTransmit(slots, slotBytes, first)
+	m := &txModel{packets: map[seq.Num]txModelPacket{}, trail: first, next: first, end: first}
+	now := mono.Time(0)
+	drawNumber := func(t *rapid.T) seq.Num { return m.trail.Add(rapid.IntRange(-3, 25).Draw(t, "n")) }
+	t.Repeat(map[string]func(*rapid.T){
+		"": func(t *rapid.T) { m.compare(t, w) },
+		"put": func(t *rapid.T) {
+			slot := w.Slot()
+			if (slot == nil) != (m.end.Sub(m.trail) == w.Slots()) {
+				t.Fatalf("slot of %d bytes with %v written", len(slot), seq.Range{From: m.trail, To: m.end})
+			}
+			if slot == nil {
+				return
+			}
+			p := txModelPacket{
+				payload:  pattern(int(m.end), rapid.IntRange(0, slotBytes).Draw(t, "bytes")),
+				sum:      rapid.Uint16().Draw(t, "sum"),
+				fragment: Fragment{Length: rapid.Uint32().Draw(t, "length")},
+			}
+			if n := w.Put(copy(slot, p.payload), p.sum, p.fragment); n != m.end {
+				t.Fatalf("put number %d, want %d", n, m.end)
+			}
+			m.packets[m.end] = p
+			m.end++
+		},
+		"sent": func(t *rapid.T) {
+			n := rapid.IntRange(0, m.end.Sub(m.next)).Draw(t, "n")
+			w.Sent(now, n)
+			for range n {
+				p := m.packets[m.next]
+				p.first, p.last = now, now
+				m.packets[m.next] = p
+				m.next++
+			}
+		},
+		"resent": func(t *rapid.T) {
+			if n := drawNumber(t); (seq.Range{From: m.trail, To: m.next}).Has(n) {
+				p := m.packets[n]
+				p.last = now
+				m.packets[n] = p
+				w.Resent(now, n)
+			}
+		},
+		"reclaim": func(t *rapid.T) { m.reclaim(t, w, now, drawNumber(t)) },
+		"wait":    func(t *rapid.T) { now += mono.Time(rapid.IntRange(0, 10).Draw(t, "wait")) },
 	})
 }
 
