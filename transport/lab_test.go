@@ -13,10 +13,17 @@ import (
 	"github.com/rmcast/rmcast/netem"
 )
 
+// nodes is a network of namespaces: a netem.Lab or a netem.Relay.
+type nodes interface {
+	Receivers() int
+	Do(netem.Node, func() error) error
+}
+
 // lab is a network of namespaces, and a session over it.
 type lab struct {
 	t       *testing.T
-	lab     *netem.Lab
+	lab     *netem.Lab // nil in a Relay
+	nodes   nodes
 	network string
 	group   string
 	cfg     Config
@@ -31,12 +38,18 @@ func newLab(t *testing.T, cfg netem.LabConfig) *lab {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { n.Close() })
+	l := labOf(t, n)
+	l.lab = n
+	return l
+}
+
+func labOf(t *testing.T, n nodes) *lab {
 	size := 2 << 20
 	if invariant.Enabled { // the checks cost more than the network
 		size = 256 << 10
 	}
 	return &lab{
-		t: t, lab: n, network: "udp6", group: "[ff15::8000:1%eth0]:7500", sent: random(1, size),
+		t: t, nodes: n, network: "udp6", group: "[ff15::8000:1%eth0]:7500", sent: random(1, size),
 		cfg: Config{Rate: 100 * flow.Mbps, Logger: slog.New(slog.DiscardHandler)},
 	}
 }
@@ -45,9 +58,9 @@ func newLab(t *testing.T, cfg netem.LabConfig) *lab {
 func (l *lab) run() *Source {
 	l.t.Helper()
 	var wg sync.WaitGroup
-	for i := range l.lab.Receivers() {
+	for i := range l.nodes.Receivers() {
 		var li *Listener
-		err := l.lab.Do(netem.Node(i), func() (err error) {
+		err := l.nodes.Do(netem.Node(i), func() (err error) {
 			li, err = Listen(l.network, l.group, &l.cfg)
 			return err
 		})
@@ -57,7 +70,7 @@ func (l *lab) run() *Source {
 		wg.Go(func() { l.receive(i, li) })
 	}
 	var s *Source
-	err := l.lab.Do(netem.Sender, func() (err error) {
+	err := l.nodes.Do(netem.Sender, func() (err error) {
 		s, err = Dial(l.network, l.group, &l.cfg)
 		return err
 	})

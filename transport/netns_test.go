@@ -28,9 +28,9 @@ func (l *lab) stream(size int64) (s *Source, took time.Duration, missing uint64)
 	)
 	want := sha256.New()
 	io.CopyN(want, rand.NewChaCha8([32]byte{1}), size)
-	for i := range l.lab.Receivers() {
+	for i := range l.nodes.Receivers() {
 		var li *Listener
-		err := l.lab.Do(netem.Node(i), func() (err error) {
+		err := l.nodes.Do(netem.Node(i), func() (err error) {
 			li, err = Listen(l.network, l.group, &l.cfg)
 			return err
 		})
@@ -59,7 +59,7 @@ func (l *lab) stream(size int64) (s *Source, took time.Duration, missing uint64)
 				i, st.Missing, st.NAKs, st.NAKNumbers, st.Suppressed, st.Socket.KernelDrops, st.RTT)
 		})
 	}
-	err := l.lab.Do(netem.Sender, func() (err error) {
+	err := l.nodes.Do(netem.Sender, func() (err error) {
 		s, err = Dial(l.network, l.group, &l.cfg)
 		return err
 	})
