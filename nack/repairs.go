@@ -126,11 +126,11 @@ type Repairs struct {
 	cfg        RepairsConfig
 	tree       *btree.BTreeG[*request] // all, by number
 	key        *request
-	within     heap.Heap[*request]  // queued, by number: some requester was within its share
-	over       heap.Heap[*request]  // queued, by number: the others
-	ncf        chain[*request] // pending NCFs
-	sent       chain[*request] // repaired and remembered
-	remembered int             // length of sent
+	within     heap.Heap[*request] // queued, by number: some requester was within its share
+	over       heap.Heap[*request] // queued, by number: the others
+	ncf        chain[*request]     // pending NCFs
+	sent       chain[*request]     // repaired and remembered
+	remembered int                 // length of sent
 	free       *request
 	requesters requesters
 	group      groupEstimate

@@ -31,14 +31,14 @@ type Scheduler struct {
 	rng    *rand.Rand
 	timing Timing
 	spans
-	timers heap.Heap[*span]   // by deadline: all spans whose state is still running
-	ready  heap.Heap[*span]   // by number: the spans whose backoff has ended
-	age    chain[*span]  // all spans by since
-	young  chain[*span]  // the spans whose tolerance runs, by since and number
-	count  int           // missing numbers
-	due    mono.Time     // since when ready is not empty
-	drawn  time.Duration // the latest backoff drawn for a new gap
-	at     mono.Time     // and when
+	timers heap.Heap[*span] // by deadline: all spans whose state is still running
+	ready  heap.Heap[*span] // by number: the spans whose backoff has ended
+	age    chain[*span]     // all spans by since
+	young  chain[*span]     // the spans whose tolerance runs, by since and number
+	count  int              // missing numbers
+	due    mono.Time        // since when ready is not empty
+	drawn  time.Duration    // the latest backoff drawn for a new gap
+	at     mono.Time        // and when
 	hushed uint64
 }
 
