@@ -93,7 +93,7 @@ func (g *Group) handleShared(e *event) {
 	n, c := g.n, g.class
 	if c.size() > 0 {
 		for j, k := range e.pkts {
-			if !k.damaged && !c.peers.InOrder(session.Meta{From: n.Addr(k.from)}, &k.p) {
+			if !k.damaged && !c.peers.InOrder(k.meta, &k.p) {
 				c.part(j)
 				break
 			}
@@ -166,7 +166,7 @@ func (c *class) take(k *packet) {
 	}
 	drawn := c.draws.n
 	n.shared = c
-	c.peers.Handle(n.now, session.Meta{From: n.Addr(k.from), Multicast: k.to == 0}, &k.p)
+	c.peers.Handle(n.now, k.meta, &k.p)
 	g.read(c.peers, &c.log, 0, c)
 	n.shared = nil
 	answer, spmr := c.peers.Waits() // with one source, one of them at a time

@@ -350,7 +350,7 @@ func (m *member) take(pkts []*packet) {
 		n.stats.Deliveries++
 		n.tellArrived(m.alarm.host, k)
 		n.speaker = m.alarm.host
-		m.peers.Handle(n.now, session.Meta{From: n.Addr(k.from), Multicast: k.to == 0}, &k.p)
+		m.peers.Handle(n.now, k.meta, &k.p)
 		m.drain()
 	}
 }

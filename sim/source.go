@@ -246,7 +246,7 @@ func (s *Source) handle(pkts []*packet) {
 			continue
 		}
 		s.n.tellArrived(s.host, k)
-		s.engine.Handle(s.n.now, session.Meta{From: s.n.Addr(k.from), Multicast: k.to == 0}, &k.p)
+		s.engine.Handle(s.n.now, k.meta, &k.p)
 	}
 	s.ring()
 }

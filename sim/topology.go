@@ -61,6 +61,7 @@ func (n *Network) newLink(i netem.Impairment, id int, use uint64) *link {
 // packet is one datagram under way. Nobody changes it: all receivers share it.
 type packet struct {
 	p       wire.Packet
+	meta    session.Meta // as receivers see it
 	raw     []byte
 	from    int
 	to      int // 0: the group
@@ -70,7 +71,7 @@ type packet struct {
 
 // newPacket returns the packet that host from sends; raw is kept. bad: what the network made of it may not decode.
 func (n *Network) newPacket(raw []byte, from, to int) *packet {
-	k := &packet{raw: raw, from: from, to: to}
+	k := &packet{raw: raw, from: from, to: to, meta: session.Meta{From: n.Addr(from), Multicast: to == 0}}
 	if n.cfg.Hash {
 		k.hash = hashBytes(raw)
 	}
