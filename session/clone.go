@@ -1,7 +1,6 @@
 package session
 
 import (
-	"maps"
 	"math/rand/v2"
 	"slices"
 
@@ -40,7 +39,13 @@ func (r *Receiver) clone(ps *Peers) *Receiver {
 	c.peers = ps
 	c.window, c.naks = r.window.Clone(), r.naks.Clone(ps.rng)
 	c.losses = slices.Clone(r.losses)
-	c.read.whole.nums, c.read.partial = slices.Clone(r.read.whole.nums), maps.Clone(r.read.partial)
+	c.read.whole.nums = slices.Clone(r.read.whole.nums)
+	if r.read.partial != nil {
+		c.read.partial = make(map[seq.Num]uint32, len(r.read.partial))
+		for first, held := range r.read.partial {
+			c.read.partial[first] = held
+		}
+	}
 	if c.spmrFrom != mono.Never {
 		c.drawSPMR()
 	}
