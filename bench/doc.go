@@ -6,6 +6,7 @@
 //	go run ./bench -delay                   how late paced messages come under loss
 //	go run ./bench -quick                   a smoke test of a few seconds
 //	go run ./bench -r 8 -loss 3 -link 50M   one cell of one's own
+//	go run ./bench -setting netem           under the kernel's netem, where it has that
 //
 // # What runs
 //
@@ -28,9 +29,13 @@
 // than of a network. Loss is made by the packet filter at each receiver; it sees a run of packets that crosses whole as one, so
 // cells with loss have the sender's segmentation offloads off, and cells without loss in the same setting stand beside them.
 //
+// A third setting, netem, puts the kernel's sch_netem on each receiver's link: -netem says in tc's words what it does in both
+// directions, and -loss what is lost on the way to the receiver besides. So there are long paths, jitter and bursts. Few kernels in
+// containers have it; go run ./netem/guest -bench runs it on one that does.
+//
 // # What it is not
 //
-// It measures no queues of real switches, no bursts of loss and no long paths. Delays are read from one clock, which endpoints on
+// It measures no queues of real switches. Delays are read from one clock, which endpoints on
 // several machines would not have. CPU time of kernels is booked on whoever happens to run: read it beside the whole
 // machine's, and compare only rows with the same number of receivers.
 package main

@@ -88,7 +88,8 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 			return p / 100, err
 		}))
 	only := f.String("only", "", "measure one `scheme` only: rmcast or tcp")
-	setting := f.String("setting", "both", "`which` networks: shaped, unshaped or both")
+	setting := f.String("setting", "both", "`which` networks: shaped, unshaped or both; or netem, with the kernel's sch_netem on the receivers' links")
+	impair := f.String("netem", netemText, "what -setting netem does to packets in both directions, beside -loss: an `impairment` in tc's words")
 	f.BoolVar(&o.plan.full, "full", false, "measure every cell, each to its end or 15 s")
 	f.BoolVar(&o.plan.quick, "quick", false, "a smoke test of a few seconds")
 	f.DurationVar(&o.plan.cut, "cut", 15*time.Second, "stop a run after this `time` and count what has arrived")
@@ -104,6 +105,14 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.StringVar(&o.control, "tcp", "", "TCP congestion `control` (default: the system's)")
 	f.BoolVar(&o.verbose, "v", false, "show what the endpoints log")
 	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	if *setting == "netem" {
+		err = o.setNetem(f, *impair)
+	} else if *impair != netemText {
+		err = errors.New("-netem says something about -setting netem only")
+	}
+	if err != nil {
 		return o, err
 	}
 	return o, o.check(f, *only, *setting)
@@ -122,10 +131,11 @@ func (o *options) check(f *flag.FlagSet, only, setting string) error {
 	switch setting {
 	case "both":
 		o.plan.unshaped = !o.plan.quick
+	case "netem":
 	case "shaped", "unshaped":
 		o.plan.shaped, o.plan.unshaped = setting == "shaped", setting == "unshaped"
 	default:
-		return fmt.Errorf("-setting %q: there are shaped, unshaped and both", setting)
+		return fmt.Errorf("-setting %q: there are shaped, unshaped, both and netem", setting)
 	}
 	if o.plan.lossyCut == 0 {
 		o.plan.lossyCut = 8 * time.Second
@@ -224,6 +234,7 @@ type bench struct {
 	stream         *Stream
 	results        Results
 	bad            bool // a run failed, or rmcast did not bring everything
+	made, complete int  // runs, and those among them that brought every byte to every receiver
 }
 
 // measure goes over all cells in as many rounds as asked and prints rows as they come.
@@ -259,6 +270,10 @@ func (b *bench) measure(ctx context.Context, cells []Cell) error {
 					b.results.Runs = append(b.results.Runs, run)
 				}
 				row.Round = round
+				b.made++
+				if row.Complete {
+					b.complete++
+				}
 				b.bad = b.bad || err != nil || s == Rmcast && !row.Complete
 				b.results.Rounds = append(b.results.Rounds, row)
 				if b.runs == 1 && b.stream == nil && !b.json {
@@ -348,7 +363,7 @@ func (b *bench) printEnd() {
 		}
 		fmt.Fprint(b.stdout, legend)
 	}
-	fmt.Fprintf(b.stdout, "\ntook %.0f s", r.Took.Seconds())
+	fmt.Fprintf(b.stdout, "\n%d of %d runs brought every byte to every receiver, by SHA-256; took %.0f s", b.complete, b.made, r.Took.Seconds())
 	if r.Congestion != "" {
 		fmt.Fprintf(b.stdout, "; TCP congestion control: %s", r.Congestion)
 	}

@@ -23,7 +23,10 @@ type Cell struct {
 	Receivers int       `json:"receivers"`
 	Loss      float64   `json:"loss"`    // probability that a packet does not reach a receiver, independent for each
 	Offload   bool      `json:"offload"` // runs of packets cross the network whole (UDP GSO, TCP TSO)
-	Bytes     int64     `json:"bytes"`   // at most; ends of long cells are cut
+	// Netem is what the kernel's netem does to what each receiver is sent and sends, in tc's words; Loss comes on top of it on the
+	// way to the receivers, or is the mean of what it loses there itself. "": the packet filter makes Loss.
+	Netem string `json:"netem,omitempty"`
+	Bytes int64  `json:"bytes"` // at most; ends of long cells are cut
 
 	Schemes []Scheme                 `json:"-"`
 	Cut     map[Scheme]time.Duration `json:"-"` // when to stop and count what has arrived
@@ -35,6 +38,8 @@ func (c *Cell) Shaped() bool { return c.Link != 0 }
 // Setting names the network for people.
 func (c *Cell) Setting() string {
 	switch {
+	case c.Netem != "":
+		return c.Link.String() + " netem " + c.Netem
 	case c.Shaped() && c.Offload:
 		return c.Link.String() + " gso"
 	case c.Shaped():
@@ -75,6 +80,7 @@ type planOptions struct {
 	quick     bool
 	shaped    bool
 	unshaped  bool
+	netem     string // not "": neither of these, but links with this
 	schemes   []Scheme
 }
 
@@ -88,6 +94,9 @@ const (
 
 // plan lists the cells in the order of the table: settings, in them losses, in them groups.
 func plan(o planOptions) []Cell {
+	if o.netem != "" {
+		return o.netemCells()
+	}
 	var cells []Cell
 	if o.shaped {
 		cells = o.shapedCells()

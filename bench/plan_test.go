@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"math"
 	"testing"
 	"time"
 
@@ -78,6 +79,33 @@ func TestPlansCompare(t *testing.T) {
 	}
 }
 
+func TestNetemPlan(t *testing.T) {
+	cells := planOf(t, "-setting", "netem")
+	if len(cells) != 2 || cells[0].Loss != 0.01 || cells[1].Loss != 0.1 {
+		t.Fatalf("cells %v", cells)
+	}
+	for _, c := range cells {
+		in, out, err := c.impairments()
+		if err != nil || in.Loss != c.Loss || out.Loss != 0 || in.Delay != 20*time.Millisecond || out.Delay != in.Delay {
+			t.Errorf("%v: %v and %v, %v", &c, in, out, err)
+		}
+		if c.Receivers != 4 || c.Link != 20*flow.Mbps || c.Rate >= c.Link || !c.Shaped() || c.Offload || len(c.Schemes) != 2 {
+			t.Errorf("%+v", c)
+		}
+	}
+	// A loss in -netem is that of both ways, and the only one.
+	cells = planOf(t, "-setting", "netem", "-r", "1,2", "-link", "5M", "-netem", "delay 1ms loss gemodel 1% 9%")
+	if len(cells) != 2 || math.Abs(cells[0].Loss-0.1) > 1e-9 || cells[1].Receivers != 2 || cells[0].Link != 5*flow.Mbps {
+		t.Fatalf("cells %v", cells)
+	}
+	if in, out, err := cells[0].impairments(); err != nil || in.Loss != 0 || in.GE == nil || out.GE == nil {
+		t.Errorf("%v and %v, %v", in, out, err)
+	}
+	if c := planOf(t)[0]; c.Netem != "" {
+		t.Errorf("netem in a plan without: %+v", c)
+	}
+}
+
 func TestPlanFlags(t *testing.T) {
 	if n := len(planOf(t, "-r", "3", "-loss", "2,7", "-setting", "shaped")); n != 2 {
 		t.Errorf("named cells: %d, want 2", n)
@@ -106,7 +134,8 @@ func TestPlanFlags(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		{"-link", "1k"}, {"-r", "0"}, {"-r", "1000"}, {"-loss", "99"}, {"-loss", "x"}, {"-size", "lots"}, {"-only", "norm"},
-		{"-setting", "odd"}, {"-full", "-quick"}, {"-runs", "0"}, {"-cut", "1ms"}, {"8"}, {"-rate", "5"}, {"-link", "unlimited"},
+		{"-setting", "odd"}, {"-netem", "delay 1ms"}, {"-setting", "netem", "-netem", "late"}, {"-setting", "netem", "-full"},
+		{"-setting", "netem", "-netem", "loss 1%", "-loss", "1"}, {"-setting", "netem", "-memory"}, {"-full", "-quick"}, {"-runs", "0"}, {"-cut", "1ms"}, {"8"}, {"-rate", "5"}, {"-link", "unlimited"},
 	} {
 		if _, err := parse(args, io.Discard); err == nil {
 			t.Errorf("%q: taken", args)

@@ -201,7 +201,7 @@ func medians(rows []Row) []Row {
 	var order []key
 	groups := map[key][]Row{}
 	for _, row := range rows {
-		k := key{fmt.Sprint(row.Cell.Link, row.Cell.Rate, row.Cell.Receivers, row.Cell.Loss, row.Cell.Offload), row.Scheme}
+		k := key{fmt.Sprint(row.Cell.Link, row.Cell.Rate, row.Cell.Receivers, row.Cell.Loss, row.Cell.Offload, row.Cell.Netem), row.Scheme}
 		if groups[k] == nil {
 			order = append(order, k)
 		}

@@ -110,6 +110,9 @@ func (t *table) heads() {
 func section(c *Cell) string {
 	var s string
 	switch {
+	case c.Netem != "":
+		return fmt.Sprintf("Kernel's netem at each receiver, both ways: %s, and the loss on the way there; sender's link shaped to %v; rmcast told to send %v; %s",
+			c.Netem, c.Link, c.Rate, size(c.Bytes))
 	case c.Shaped():
 		s = fmt.Sprintf("Sender's link shaped to %v; rmcast told to send %v", c.Link, c.Rate)
 	case c.Offload && c.Rate == flow.Unlimited:

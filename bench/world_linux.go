@@ -42,6 +42,11 @@ func enter() (code int, done bool) {
 
 // chooseWorld takes namespaces where there are any.
 func chooseWorld(o *options, p *payload, stderr io.Writer) (world, error) {
+	if o.plan.netem != "" {
+		if err := netem.QdiscAvailable(); err != nil {
+			return nil, fmt.Errorf("%w; go run ./netem/guest -bench runs this on a kernel that has it", err)
+		}
+	}
 	if !o.memory {
 		err := netem.Available()
 		if err == nil {
@@ -65,17 +70,42 @@ func (namespaces) about() string {
 func (namespaces) schemes() []Scheme { return []Scheme{Rmcast, FanOut} }
 
 func (w namespaces) open(_ context.Context, c *Cell, _ bool) (network, error) {
-	lab, err := netem.NewLab(netem.LabConfig{Receivers: c.Receivers, Rate: int64(c.Link), Loss: c.Loss, Wire: !c.Offload})
+	cfg := netem.LabConfig{Receivers: c.Receivers, Rate: int64(c.Link), Wire: !c.Offload}
+	if c.Netem == "" {
+		cfg.Loss = c.Loss
+	}
+	lab, err := netem.NewLab(cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &labNetwork{Lab: lab, world: w, receivers: c.Receivers}, nil
+	n := &labNetwork{Lab: lab, world: w, receivers: c.Receivers, qdiscs: c.Netem != ""}
+	if n.qdiscs {
+		if err := n.setQdiscs(c); err != nil {
+			return nil, errors.Join(err, lab.Close())
+		}
+	}
+	return n, nil
 }
 
 type labNetwork struct {
 	*netem.Lab
 	world     namespaces
 	receivers int
+	qdiscs    bool // make the loss
+}
+
+// setQdiscs sets the kernel's netem at the receivers.
+func (n *labNetwork) setQdiscs(c *Cell) error {
+	in, out, err := c.impairments()
+	if err != nil {
+		return err
+	}
+	for i := range netem.Node(n.receivers) {
+		if err := n.SetQdisc(i, in, out); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (n *labNetwork) job(index int, s Scheme) Job {
@@ -131,6 +161,15 @@ func (n *labNetwork) start(index int, job Job) (*remote, error) {
 
 func (n *labNetwork) losses() (l Losses, err error) {
 	for i := range n.receivers {
+		if n.qdiscs {
+			in, _, err := n.QdiscStats(netem.Node(i))
+			if err != nil {
+				return l, err
+			}
+			l.Dropped += in.Dropped
+			l.Passed += in.Packets
+			continue
+		}
 		c, err := n.Counters(netem.Node(i))
 		if err != nil {
 			return l, err

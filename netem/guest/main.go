@@ -62,7 +62,7 @@ type options struct {
 
 // What runs without flags: the tests of the kernel's netem, and a benchmark that a guest without KVM can carry.
 var (
-	defaultTests = []string{"./netem", "./transport"}
+	defaultTests = []string{"./netem", "./transport", "./bench"}
 	defaultBench = strings.Fields("-setting netem -r 4 -loss 1,10 -size 2M -link 10M -cut 60s -cut-lossy-tcp 60s")
 )
 
