@@ -302,6 +302,13 @@ func TestLinkDown(t *testing.T) {
 			t.Errorf("packet %d of a run that takes 3 ms: %d copies, want %d", i, got, want)
 		}
 	}
+	long := netem.Impairment{Down: []netem.Outage{{From: 10, For: 20}, {From: 10, For: 5}, {From: 40, For: 1, Every: 10}}}
+	if up, until := long.Up(12); up || until != 30 {
+		t.Errorf("within two outages it is up %v until %v", up, until)
+	}
+	if up, until := long.Up(30); !up || until != 40 {
+		t.Errorf("between outages it is up %v until %v", up, until)
+	}
 	if up, until := (netem.Impairment{}).Up(5); !up || until != math.MaxInt64 {
 		t.Errorf("a link without Down is up %v until %v", up, until)
 	}

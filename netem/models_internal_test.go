@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"math"
 	"testing"
+	"time"
 )
 
 // TestSpreads compares the tables with the formulas, and their bits with those of the machine on which they were first made.
@@ -28,6 +29,30 @@ func TestSpreads(t *testing.T) {
 		if got := h.Sum64(); got != want {
 			t.Errorf("%v: the table's hash is %#x, want %#x", Distribution(d), got, want)
 		}
+	}
+}
+
+// TestSpreadInterpolates: between the entries of a table, a deviation is where the formula has it.
+func TestSpreadInterpolates(t *testing.T) {
+	s := spreads[Normal]()
+	for i := range 10_000 {
+		u := (float64(i) + 0.5) / 10_000
+		got := s.of(uint64(u*(1<<63)*2), 24*time.Hour).Hours() / 24
+		want := math.Sqrt2 * math.Erfinv(2*u-1)
+		if i < 10 || i >= 9990 { // the tails are straight lines, to ±4
+			continue
+		}
+		// A chord is off by at most step²/8 times the second derivative, x/density².
+		density := math.Exp(-want*want/2) / math.Sqrt(2*math.Pi)
+		if most := 2.0 / 8 / spreadSteps / spreadSteps * math.Abs(want) / density / density; math.Abs(got-want) > most+1e-7 {
+			t.Errorf("at %v: %v, want %v", u, got, want)
+		}
+	}
+	if got := s.of(0, time.Second); got != -4*time.Second {
+		t.Errorf("least %v", got)
+	}
+	if got := s.of(math.MaxUint64, time.Second); got > 4*time.Second || got < 4*time.Second-10 {
+		t.Errorf("most %v", got)
 	}
 }
 

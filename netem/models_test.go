@@ -177,6 +177,33 @@ func TestLossFromTheFirstPacket(t *testing.T) {
 	}
 }
 
+// TestCorrelationFromTheFirstPacket: what the first packet's numbers may repeat is a random number too.
+func TestCorrelationFromTheFirstPacket(t *testing.T) {
+	const links = 20_000
+	m := must(netem.Compile(must(netem.ParseImpairment("delay 1s 1ms 90% duplicate 20% 90% corrupt 20% 90% reorder 20% 90%"))))
+	var corrupt, twice, early, late uint64
+	for i := range links {
+		l := m.Link(4, uint64(i))
+		f := l.Send(0, 100)
+		if f.Copy[0].Corrupt {
+			corrupt++
+		}
+		if f.N == 2 {
+			twice++
+		}
+		switch at := f.Copy[0].At; {
+		case at == 0:
+			early++
+		case at > time.Second:
+			late++
+		}
+	}
+	wantShare(t, "corrupt", corrupt, links, 0.2)
+	wantShare(t, "duplicated", twice, links, 0.2)
+	wantShare(t, "reordered", early, links, 0.2)
+	wantShare(t, "later than the mean", late, links, 0.8*0.5)
+}
+
 func TestLossEveryIsExact(t *testing.T) {
 	for _, every := range []int{1, 2, 4, 100, 1<<31 - 1} {
 		phases := make([]uint64, min(every, 4))
@@ -369,6 +396,11 @@ func TestDuplicates(t *testing.T) {
 	wantShare(t, "second corrupt", count(corrupt, func(f netem.Fate) bool { return f.Copy[1].Corrupt }), n, p)
 	reorder := netem.Impairment{Reorder: p, Delay: time.Hour}
 	wantShare(t, "second early", count(reorder, func(f netem.Fate) bool { return f.Copy[1].At < time.Hour }), n, p)
+	for i, f := range sent(netem.Impairment{Reorder: 1, Gap: 3, Delay: time.Hour, Duplicate: 1}, 2, 300) {
+		if early := f.Copy[1].At < time.Hour; early != (i%3 == 2) || early != (f.Copy[0].At < time.Hour) {
+			t.Errorf("packet %d of a gap of 3: %+v", i, f)
+		}
+	}
 	jitter := netem.Impairment{Delay: time.Hour, Jitter: time.Second}
 	wantShare(t, "second first", count(jitter, func(f netem.Fate) bool { return f.Copy[1].At < f.Copy[0].At }), n, 0.5)
 }

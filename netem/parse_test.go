@@ -203,8 +203,8 @@ func positive(i netem.Impairment) netem.Impairment {
 		case reflect.Float64:
 			v.SetFloat(v.Float() + 0)
 		case reflect.Struct:
-			for k := range v.NumField() {
-				walk(v.Field(k))
+			for _, field := range v.Fields() {
+				walk(field)
 			}
 		case reflect.Pointer:
 			if !v.IsNil() {
