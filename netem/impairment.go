@@ -103,15 +103,15 @@ func (i Impairment) Perfect() bool {
 // MeanLoss returns the share of packets, 0 to 1, that Loss, GE, Markov and Every lose in the mean. It knows nothing of queues, MTU
 // and Down.
 func (i Impairment) MeanLoss() float64 {
-	arrive := 1 - i.Loss
+	arrive := 1 - i.Loss // conversions keep products from being fused with sums, so that all machines agree
 	if i.GE != nil {
-		arrive *= 1 - i.GE.MeanLoss()
+		arrive = float64(arrive * (1 - i.GE.MeanLoss()))
 	}
 	if i.Markov != nil {
-		arrive *= 1 - i.Markov.MeanLoss()
+		arrive = float64(arrive * (1 - i.Markov.MeanLoss()))
 	}
 	if i.Every > 0 {
-		arrive *= 1 - 1/float64(i.Every)
+		arrive = float64(arrive * (1 - 1/float64(i.Every)))
 	}
 	return 1 - arrive
 }
