@@ -10,7 +10,7 @@ import (
 // Fabric is one shared network segment in memory. Hosts attached to it send and receive datagrams through [Host], which
 // implements dgram.Network, so that everything above sockets runs unchanged. A packet's way:
 //
-//	source's run -> egress Link of its host -> switches, and the Links between them -> ingress Link of each host that wants it -> receiver's buffer
+//	source's run -> egress Link of its host -> switches and the Links between -> ingress Link of each host that wants it -> buffer
 //
 // Receivers on the sender's own host get multicast too, past all links, as the kernel's multicast loop does. A Fabric is one switch
 // unless a Topology or [Fabric.Branch] makes more.
@@ -18,8 +18,8 @@ import (
 // A Fabric starts no goroutine and reads the clock only through package time: made inside a testing/synctest bubble it lives on
 // the bubble's clock, and waiting in it lets that clock advance. It needs no Close: drop it when its Conns are closed.
 //
-// Nothing is lost that no Link, Drop hook or Limit loses: where no link between the root and a host has Rate or Limit, a receiver's full
-// buffer holds senders back. A run of datagrams over perfect links stays whole, as with UDP_SEGMENT and UDP_GRO.
+// Nothing is lost that no Link, Drop hook or Limit loses: where no link between the root and a host has Rate or Limit, a
+// receiver's full buffer holds senders back. A run of datagrams over perfect links stays whole, as with UDP_SEGMENT and UDP_GRO.
 type Fabric struct {
 	cfg   FabricConfig
 	epoch time.Time
@@ -75,8 +75,8 @@ func NewFabric(cfg FabricConfig) *Fabric {
 	return f
 }
 
-// Node returns the host that stands for a node of the Topology, attached as that says. It has the addresses that the node has in a [Lab]
-// or a [Relay].
+// Node returns the host that stands for a node of the Topology, attached as that says. It has the addresses that the node has in
+// a [Lab] or a [Relay].
 func (f *Fabric) Node(n Node) *Host {
 	addrs := []string{n.Addr4().String(), n.Addr6().String(), n.LinkLocal().WithZone("").String()}
 	f.mu.Lock()
@@ -100,8 +100,8 @@ func (f *Fabric) Switch(i int) *Switch {
 	return f.switches[i]
 }
 
-// Branch adds a switch below parent, with nil below the root. All who are attached behind it share the links down to it and up from it: a
-// packet passes these once for all of them. It panics if an impairment is not valid.
+// Branch adds a switch below parent, with nil below the root. All who are attached behind it share the links down to it and up
+// from it: a packet passes these once for all of them. It panics if an impairment is not valid.
 func (f *Fabric) Branch(parent *Switch, down, up Impairment) *Switch {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -111,9 +111,9 @@ func (f *Fabric) Branch(parent *Switch, down, up Impairment) *Switch {
 	return f.newSwitch(parent, down, up)
 }
 
-// Host returns the host that has the given addresses, and attaches a new one to the root with perfect links the first time. Literal IPv4 and
-// IPv6 addresses may be mixed; a host with only link-local IPv6 addresses is one that has nothing else to name as its own. It panics
-// on what is not a unicast address, and if the addresses belong to different hosts.
+// Host returns the host that has the given addresses, and attaches a new one to the root with perfect links the first time.
+// Literal IPv4 and IPv6 addresses may be mixed; a host with only link-local IPv6 addresses is one that has nothing else to name
+// as its own. It panics on what is not a unicast address, and if the addresses belong to different hosts.
 func (f *Fabric) Host(addrs ...string) *Host {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -144,9 +144,9 @@ func (f *Fabric) Host(addrs ...string) *Host {
 	return h
 }
 
-// SetDrop sets a function that is asked about each datagram before it enters a host's ingress link (or its loop); true drops it. from is the
-// sender's address, to the receiving host's of the same family. It runs under the Fabric's lock: it must not call into the
-// Fabric or wait. nil removes it. With a hook set, runs are cut into datagrams.
+// SetDrop sets a function that is asked about each datagram before it enters a host's ingress link (or its loop); true drops it.
+// from is the sender's address, to the receiving host's of the same family. It runs under the Fabric's lock: it must not call
+// into the Fabric or wait. nil removes it. With a hook set, runs are cut into datagrams.
 func (f *Fabric) SetDrop(drop func(from, to netip.Addr, b []byte) bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

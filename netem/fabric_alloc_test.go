@@ -29,22 +29,31 @@ func drain(t testing.TB, c dgram.Conn, n int, done chan<- struct{}) {
 	done <- struct{}{}
 }
 
-// TestFabricAllocs moves a million datagrams to two receivers: over perfect links as runs, and fewer over delayed ones.
+// TestFabricAllocs moves a million datagrams to two receivers: over perfect links as runs, and
+// fewer over delayed ones, of their own or shared.
 func TestFabricAllocs(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		packets int
 		imp     netem.Impairment
+		shared  bool
 	}{
-		{"perfect", 1_000_000, netem.Impairment{}},
-		{"delayed", 200_000, netem.Impairment{Delay: time.Millisecond}},
+		{"perfect", 1_000_000, netem.Impairment{}, false},
+		{"delayed", 200_000, netem.Impairment{Delay: time.Millisecond}, false},
+		{"perfect branch", 1_000_000, netem.Impairment{}, true},
+		{"delayed branch", 200_000, netem.Impairment{Delay: time.Millisecond}, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			const run = 40
 			p := newPair(t, netem.FabricConfig{InFlight: 4 << 20}, 2, dgram.Options{})
 			defer p.close()
+			branch := p.fabric.Branch(nil, c.imp, c.imp)
 			for _, h := range p.hosts {
-				h.SetIngress(c.imp)
+				if c.shared {
+					h.Attach(branch)
+				} else {
+					h.SetIngress(c.imp)
+				}
 			}
 			b := numbered(0, run, 1432)
 			done := make(chan struct{})
@@ -86,16 +95,24 @@ func BenchmarkFabric(b *testing.B) {
 		size int
 		run  int
 		imp  netem.Impairment
+		deep int // switches below the root
 	}{
-		{"run", 1432, 40, netem.Impairment{}},
-		{"single", 1432, 1, netem.Impairment{}},
-		{"loss", 1432, 40, netem.Impairment{Loss: 0.01}},
+		{"run", 1432, 40, netem.Impairment{}, 0},
+		{"single", 1432, 1, netem.Impairment{}, 0},
+		{"loss", 1432, 40, netem.Impairment{Loss: 0.01}, 0},
+		{"run/tree", 1432, 40, netem.Impairment{}, 4},
+		{"loss/tree", 1432, 40, netem.Impairment{Loss: 0.01}, 4},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			f := netem.NewFabric(netem.FabricConfig{})
 			source := must(f.Host("10.0.0.1").OpenSource(b.Context(), "udp", group4, dgram.Options{}))
 			h := f.Host("10.0.0.2")
 			h.SetIngress(c.imp)
+			var at *netem.Switch
+			for range c.deep {
+				at = f.Branch(at, c.imp, c.imp)
+				h.Attach(at)
+			}
 			receiver := must(h.OpenReceiver(b.Context(), "udp", group4, dgram.Options{}))
 			go func() {
 				d := []dgram.Datagrams{{B: make([]byte, 0, dgram.BufferSize)}}

@@ -55,7 +55,8 @@ const (
 	firstEphemeral = 49152
 )
 
-// SetEgress changes what happens to packets that the host sends. Packets under way stay as they are. It panics if the impairment is not valid.
+// SetEgress changes what happens to packets that the host sends. Packets under way stay as they are. It panics if the impairment
+// is not valid.
 func (h *Host) SetEgress(i Impairment) { h.set(&h.egress, i) }
 
 // SetIngress changes what happens to packets that reach the host.

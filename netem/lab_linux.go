@@ -81,8 +81,8 @@ func newLab(cfg LabConfig, relay bool) (_ *Lab, err error) {
 // Receivers returns the number of receiver nodes.
 func (l *Lab) Receivers() int { return l.cfg.Receivers }
 
-// Do runs f on a thread in the node's namespace. Sockets opened there stay there and may be used by any goroutine afterwards; goroutines
-// that f starts do not run there. f must not wait for another Do of the same Lab to start.
+// Do runs f on a thread in the node's namespace. Sockets opened there stay there and may be used by any goroutine afterwards;
+// goroutines that f starts do not run there. f must not wait for another Do of the same Lab to start.
 func (l *Lab) Do(n Node, f func() error) error {
 	ns, err := l.namespace(n)
 	if err != nil {

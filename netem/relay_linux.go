@@ -21,9 +21,9 @@ import (
 //	                    └───────────────────────────┘
 //
 // A goroutine reads the frames that come out of the nodes, as single packets, runs cut by the kernel. It asks the Links as of the
-// instant at which the kernel took a packet from its node, and sends each copy that arrives when it is due; one that is corrupted has a bit
-// turned over behind the Ethernet header. Multicast goes to all other nodes, unicast to the one that has the address. Neighbour discovery, ARP and
-// group membership pass past all links.
+// instant at which the kernel took a packet from its node, and sends each copy that arrives when it is due; one that is corrupted
+// has a bit turned over behind the Ethernet header. Multicast goes to all other nodes, unicast to the one that has the address.
+// Neighbour discovery, ARP and group membership pass past all links.
 //
 // The same Topology, seed and order of packets give the same fates as [Topology.HostLinks] and [Topology.BranchLinks] do; arrival is
 // later than they say by the time that the machine takes. It has the life and the rights of a [Lab]. Its methods but Close may
@@ -138,9 +138,9 @@ func (r *Relay) set(n Node, i Impairment, set func(*Host, Impairment)) error {
 	return nil
 }
 
-// SetDrop sets a function that is asked about each datagram before it enters a node's ingress link; true drops it. from is the sender's address, to
-// the receiving node's of the same family, b what UDP carries, or else IP: the same as in a [Fabric]. It runs under the Relay's lock: it must not
-// call into the Relay or wait. nil removes it.
+// SetDrop sets a function that is asked about each datagram before it enters a node's ingress link; true drops it. from is the
+// sender's address, to the receiving node's of the same family, b what UDP carries, or else IP: the same as in a [Fabric]. It
+// runs under the Relay's lock: it must not call into the Relay or wait. nil removes it.
 func (r *Relay) SetDrop(drop func(from, to netip.Addr, b []byte) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -188,8 +188,8 @@ func (r *Relay) loop() {
 // maxFrames bounds how many frames are read before copies that are due are sent.
 const maxFrames = 128
 
-// round takes what has come from the nodes and lets everything happen that is due. What leaves is in r.batch then. It returns for how long there
-// is nothing to do unless something comes, or never.
+// round takes what has come from the nodes and lets everything happen that is due. What leaves is in r.batch then. It returns for
+// how long there is nothing to do unless something comes, or never.
 func (r *Relay) round(refused int) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -244,7 +244,10 @@ func (r *Relay) take(b []byte, node int) {
 	from := r.nodes[node]
 	buf := r.pool.get(len(b))
 	defer r.pool.release(buf)
-	p := packet{buf: buf, b: buf.b[:copy(buf.b, b)], segment: len(b), from: netip.AddrPortFrom(f.from, 0), host: from, head: -etherHeader, body: f.body}
+	p := packet{
+		buf: buf, b: buf.b[:copy(buf.b, b)], segment: len(b),
+		from: netip.AddrPortFrom(f.from, 0), host: from, head: -etherHeader, body: f.body,
+	}
 	if f.control {
 		r.counters.Control++
 		for i, port := range r.ports {

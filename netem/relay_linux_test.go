@@ -95,7 +95,9 @@ func fates(n, size int, links ...*netem.Link) (count map[int]int, total int) {
 // TestRelayHasTheFatesOfItsLinks: who gets which packet, and how often, is what the same links say that see no packets.
 func TestRelayHasTheFatesOfItsLinks(t *testing.T) {
 	const packets, size = 4000, 100
-	bad := netem.Impairment{Loss: 0.1, Delay: 5 * time.Millisecond, Jitter: 3 * time.Millisecond, Duplicate: 0.05, Reorder: 0.05, Corrupt: 0.02}
+	bad := netem.Impairment{
+		Loss: 0.1, Delay: 5 * time.Millisecond, Jitter: 3 * time.Millisecond, Duplicate: 0.05, Reorder: 0.05, Corrupt: 0.02,
+	}
 	var top netem.Topology
 	// The sender's link paces, so that no socket's buffer overflows.
 	top.Sender.Up = netem.Impairment{Rate: 10e6, Limit: 2 * packets}
@@ -135,7 +137,7 @@ func TestRelayHasTheFatesOfItsLinks(t *testing.T) {
 	}
 }
 
-// relayTests are the addresses and groups by which nodes can be reached.
+// families are the addresses and groups by which nodes can be reached.
 var families = []struct {
 	name  string
 	addr  func(netem.Node) netip.Addr
@@ -146,8 +148,8 @@ var families = []struct {
 	{"link-local", netem.Node.LinkLocal, netip.MustParseAddrPort("[ff12::8000:81]:7500")},
 }
 
-// TestRelayDelay: a packet takes at least what the links on its way take, down and up, by multicast and by unicast, and unicast reaches only the
-// node that it is for.
+// TestRelayDelay: a packet takes at least what the links on its way take, down and up, by multicast and by unicast, and unicast
+// reaches only the node that it is for.
 func TestRelayDelay(t *testing.T) {
 	const down, up, shared = 20 * time.Millisecond, 10 * time.Millisecond, 5 * time.Millisecond
 	var top netem.Topology
@@ -348,7 +350,8 @@ func TestRelayRoutes(t *testing.T) {
 			return err
 		}
 		err = h.NeighAdd(&netlink.Neigh{
-			LinkIndex: eth.Attrs().Index, IP: net.IPv4(10, 77, 0, 99), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 1}, State: netlink.NUD_PERMANENT,
+			LinkIndex: eth.Attrs().Index, State: netlink.NUD_PERMANENT,
+			IP: net.IPv4(10, 77, 0, 99), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 1},
 		})
 		if err != nil {
 			return err
@@ -387,9 +390,10 @@ func TestRelayRefuses(t *testing.T) {
 
 // TestRelayInFlight: what is under way is bounded.
 func TestRelayInFlight(t *testing.T) {
-	l, err := netem.NewRelay(netem.RelayConfig{Topology: netem.Star(netem.Impairment{Delay: time.Hour}, netem.Impairment{}), InFlight: 10_000})
+	netem.NeedLab(t)
+	slow := netem.Star(netem.Impairment{Delay: time.Hour}, netem.Impairment{})
+	l, err := netem.NewRelay(netem.RelayConfig{Topology: slow, InFlight: 10_000})
 	if err != nil {
-		netem.NeedLab(t)
 		t.Fatal(err)
 	}
 	defer l.Close()
@@ -430,7 +434,9 @@ func TestRelayAsOrdinaryUser(t *testing.T) { asNobody(t, "^TestRelayDropHook$") 
 // BenchmarkRelay measures how many packets a second pass to four receivers, over perfect links and over bad ones. The sender is held
 // back by what the first receiver has heard.
 func BenchmarkRelay(b *testing.B) {
-	bad := netem.Impairment{Loss: 0.1, Delay: 20 * time.Millisecond, Jitter: 5 * time.Millisecond, Reorder: 0.02, Duplicate: 0.01, Corrupt: 0.001}
+	bad := netem.Impairment{
+		Loss: 0.1, Delay: 20 * time.Millisecond, Jitter: 5 * time.Millisecond, Reorder: 0.02, Duplicate: 0.01, Corrupt: 0.001,
+	}
 	for _, c := range []struct {
 		name string
 		top  netem.Topology

@@ -13,8 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// packetSocket reads and writes frames on all interfaces of its namespace. It reads from a ring that the kernel shares (TPACKET_V2), so that
-// neither a call for each packet nor the size of a socket buffer limits it. next, done and send are for one goroutine.
+// packetSocket reads and writes frames on all interfaces of its namespace. It reads from a ring that the kernel shares
+// (TPACKET_V2), so that neither a call for each packet nor the size of a socket buffer limits it. next, done and send are for one
+// goroutine.
 type packetSocket struct {
 	fd    int // -1 when it is closed
 	ring  []byte
@@ -77,8 +78,8 @@ func (s *packetSocket) head() *unix.Tpacket2Hdr {
 	return (*unix.Tpacket2Hdr)(unsafe.Pointer(&s.ring[s.at*s.slot]))
 }
 
-// next returns the next frame, the interface on which it came and when, or false if there is none. The frame is valid until done, which
-// must be called; it is nil if it came in parts or its checksum is not finished.
+// next returns the next frame, the interface on which it came and when, or false if there is none. The frame is valid until done,
+// which must be called; it is nil if it came in parts or its checksum is not finished.
 func (s *packetSocket) next() (b []byte, port int32, at time.Time, ok bool) {
 	h := s.head()
 	status := atomic.LoadUint32(&h.Status)

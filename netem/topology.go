@@ -7,9 +7,9 @@ import (
 	"net/netip"
 )
 
-// Topology is a tree of switches with a sender and receivers on them. The same value makes a network in memory
-// ([FabricConfig], [Fabric.Node]) or between namespaces ([RelayConfig]), with the same links. Switch 0 is the root; Branches[i] leads to switch i+1. A
-// star is a Topology without Branches; the zero value is a star of perfect links.
+// Topology is a tree of switches with a sender and receivers on them. The same value makes a network in memory ([FabricConfig],
+// [Fabric.Node]) or between namespaces ([RelayConfig]), with the same links. Switch 0 is the root; Branches[i] leads to switch
+// i+1. A star is a Topology without Branches; the zero value is a star of perfect links.
 //
 //	            switch 0 ── sender
 //	Branches[0] ╱      ╲ Branches[1]      a link that is shared: what is lost on it, is lost for all behind it
@@ -91,8 +91,8 @@ func (t Topology) Validate() error {
 	return nil
 }
 
-// HostLinks returns the links of a node as every carrier makes them from seed. Fed with the same packets at the same times they give the
-// same answers.
+// HostLinks returns the links of a node as every carrier makes them from seed. Fed with the same packets at the same times they
+// give the same answers.
 func (t Topology) HostLinks(n Node, seed uint64) (down, up *Link) {
 	p, id := t.Port(n), hostID(n.Addr4())
 	return NewLink(p.Down, seed, id|downStream), NewLink(p.Up, seed, id)
@@ -104,8 +104,8 @@ func (t Topology) BranchLinks(i int, seed uint64) (down, up *Link) {
 	return NewLink(b.Down, seed, id|downStream), NewLink(b.Up, seed, id)
 }
 
-// The lowest bit of a link's stream is its direction. The others come from what identifies the link, so that the order in which things are
-// attached does not decide what happens to packets.
+// The lowest bit of a link's stream is its direction. The others come from what identifies the link, so that the order in which
+// things are attached does not decide what happens to packets.
 const downStream = 1
 
 func hostID(a netip.Addr) uint64 { return hashed(a.AsSlice()) }

@@ -65,8 +65,8 @@ func (t *tree) newSwitch(parent *Switch, down, up Impairment) *Switch {
 	return s
 }
 
-// SetDown changes what happens to packets on the way from the switch above to this one. Packets under way stay as they are. It panics if the
-// impairment is not valid, and at the root, which has no link up.
+// SetDown changes what happens to packets on the way from the switch above to this one. Packets under way stay as they are. It
+// panics if the impairment is not valid, and at the root, which has no link up.
 func (s *Switch) SetDown(i Impairment) { s.set(&s.down, i) }
 
 // SetUp changes what happens to packets on the way to the switch above.

@@ -89,7 +89,8 @@ func TestFabricSharedLoss(t *testing.T) {
 	below := top.Branch(left, netem.Impairment{Loss: 0.1}, netem.Impairment{})
 	right := top.Branch(0, netem.Impairment{Loss: 0.3}, netem.Impairment{})
 	top.Receivers = []netem.Port{
-		{Switch: left}, {Switch: left}, {Switch: left, Down: netem.Impairment{Loss: 0.05}}, {Switch: below}, {Switch: below}, {Switch: right}, {},
+		{Switch: left}, {Switch: left}, {Switch: left, Down: netem.Impairment{Loss: 0.05}},
+		{Switch: below}, {Switch: below}, {Switch: right}, {},
 	}
 	synctest.Test(t, func(t *testing.T) {
 		cfg := netem.FabricConfig{Seed: 5, Topology: top}
@@ -263,7 +264,10 @@ func TestFabricTreeModel(t *testing.T) {
 				top.Branch(rapid.IntRange(0, len(top.Branches)).Draw(t, "parent"), delay.Draw(t, "down"), delay.Draw(t, "up"))
 			}
 			port := rapid.Custom(func(t *rapid.T) netem.Port {
-				return netem.Port{Switch: rapid.IntRange(0, len(top.Branches)).Draw(t, "switch"), Down: delay.Draw(t, "down"), Up: delay.Draw(t, "up")}
+				return netem.Port{
+					Switch: rapid.IntRange(0, len(top.Branches)).Draw(t, "switch"),
+					Down:   delay.Draw(t, "down"), Up: delay.Draw(t, "up"),
+				}
 			})
 			top.Sender = port.Draw(t, "sender")
 			top.Receivers = rapid.SliceOfN(port, 1, 6).Draw(t, "receivers")

@@ -12,8 +12,8 @@ import (
 //	sender …
 //	receiver …
 //
-// Branches make the switches 1, 2, … in their order; without "at" things are at the root, switch 0. "both:" is down: and up: at once. Receivers are
-// repeated as [Topology] says. A "#" begins a comment.
+// Branches make the switches 1, 2, … in their order; without "at" things are at the root, switch 0. "both:" is down: and up: at
+// once. Receivers are repeated as [Topology] says. A "#" begins a comment.
 //
 //	branch both: delay 5ms          # switch 1
 //	receiver at 1 down: loss 10%    # the receivers 0, 2, 4, …

@@ -19,7 +19,8 @@ func TestParseTopology(t *testing.T) {
 		{"", "", netem.Topology{}},
 		{"receiver both: delay 20ms loss 10%\n", "", netem.Star(lossy, lossy)},
 		{
-			"# a tree\nbranch\n  branch at 1 up: loss 10% delay 20ms # the second\n\nsender at 2\nreceiver at 1\tdown: loss 10% delay 20ms up:\nreceiver",
+			"# a tree\nbranch\n  branch at 1 up: loss 10% delay 20ms # the second\n\nsender at 2\n" +
+				"receiver at 1\tdown: loss 10% delay 20ms up:\nreceiver",
 			"branch\nbranch at 1 up: delay 20ms loss 10%\nsender at 2\nreceiver at 1 down: delay 20ms loss 10%\nreceiver\n",
 			netem.Topology{
 				Branches:  []netem.Branch{{}, {Parent: 1, Up: lossy}},
@@ -58,7 +59,8 @@ func TestParseTopologyRefuses(t *testing.T) {
 		{"receiver down: down:", "down: is given twice"},
 		{"sender\nsender", "line 2: a second sender"},
 	} {
-		if _, err := netem.ParseTopology(c.text); err == nil || !strings.HasPrefix(err.Error(), "netem: ") || !strings.Contains(err.Error(), c.fault) {
+		_, err := netem.ParseTopology(c.text)
+		if err == nil || !strings.HasPrefix(err.Error(), "netem: ") || !strings.Contains(err.Error(), c.fault) {
 			t.Errorf("%q gave %v, want a word of %s", c.text, err, c.fault)
 		}
 	}

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// tree is what a Fabric and a Relay have in common: hosts on a tree of switches, the links between them, and the packets under way. It reads no
-// clock. One lock guards it all.
+// tree is what a Fabric and a Relay have in common: hosts on a tree of switches, the links between them, and the packets under
+// way. It reads no clock. One lock guards it all.
 type tree struct {
 	mu       sync.Mutex
 	seed     uint64
