@@ -27,6 +27,7 @@ type SourceConfig struct {
 	WindowHold    time.Duration // 0: four repair cycles, at least 20 ms, at most WindowAge
 	InitialGRTT   time.Duration // group round trip time before any was measured
 	InitialGroup  float64       // group size before any was estimated
+	GroupSize     float64       // how many receivers there are, where that is known; 0: estimated
 
 	HeartbeatMin, HeartbeatMax time.Duration // IHB_MIN, IHB_MAX
 	AmbientSPM                 time.Duration

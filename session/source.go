@@ -114,7 +114,15 @@ func (s *Source) holdOff(now mono.Time) time.Duration {
 // cycle is how long it takes to ask for a repair and get it: the longest back-off and the ways there and back.
 func (s *Source) cycle(now mono.Time) time.Duration {
 	grtt := s.grtt.Value(now)
-	return nack.Interval(grtt, s.repairs.GroupSize()) + grtt + time.Millisecond
+	return nack.Interval(grtt, s.groupSize()) + grtt + time.Millisecond
+}
+
+// groupSize is what receivers are told to draw their waits by.
+func (s *Source) groupSize() float64 {
+	if s.cfg.GroupSize > 0 {
+		return s.cfg.GroupSize
+	}
+	return s.repairs.GroupSize()
 }
 
 // hold is WindowHold: how long a packet that was sent stays repairable while a writer waits for its slot: four repair cycles, and
@@ -144,7 +152,7 @@ func (s *Source) grace() time.Duration {
 func (s *Source) tune(now mono.Time) {
 	grtt := s.grtt.Value(now)
 	s.repairs.SetHoldOff(s.holdOff(now))
-	s.repairs.SetGroup(grtt, s.repairs.GroupSize())
+	s.repairs.SetGroup(grtt, s.groupSize())
 	if s.cfg.Rate != flow.Unlimited {
 		s.repairs.SetShare(int64(float64(s.cfg.Rate) / 8 * s.cfg.ReceiverShare))
 	}
@@ -320,7 +328,7 @@ func (s *Source) trace(now mono.Time, kind EventKind, r seq.Range) {
 func (s *Source) Stats() SourceStats {
 	st := s.stats
 	st.Rate = s.cfg.Rate
-	st.GRTT, st.GroupSize = s.grtt.Value(s.clock), s.repairs.GroupSize()
+	st.GRTT, st.GroupSize = s.grtt.Value(s.clock), s.groupSize()
 	st.Window, st.Trail, st.Lead = s.window.Slots(), s.window.Trail(), s.window.Lead()
 	st.Unsent, st.RepairsQueued = s.window.Unsent(), s.repairs.Pending()
 	return st

@@ -95,7 +95,7 @@ func (s *Source) sendSPM(now mono.Time, t *Transmit) bool {
 	o := &p.Options
 	o.Set = wire.OptionSet(0).With(wire.OptPeer)
 	o.Peer = wire.Peer{
-		Time: micros(now), GRTT: flow.EncodeGRTT(grtt), GroupSize: flow.EncodeGroupSize(s.repairs.GroupSize()),
+		Time: micros(now), GRTT: flow.EncodeGRTT(grtt), GroupSize: flow.EncodeGroupSize(s.groupSize()),
 		Port: s.cfg.NAKPort, Window: uint32(s.cfg.Slots),
 	}
 	if s.probing = s.probe(now); s.probing {
