@@ -61,10 +61,11 @@ var floors = map[string]imports{
 	"transport": may("session "+machines+"seq mono dgram internal/gate internal/ring internal/invariant", "netem internal/testvec "+nettest+" "+unix),
 	"carousel":  may("transport fec flow wire seq mono", "netem dgram"),
 
-	"dgram":   may(multicast+" "+unix+" "+windows, netlink),
-	"netem":   may("dgram " + netlink + " " + nftables + " " + ethtool + " " + unix),
-	"sim":     may("session netem "+machines+"seq mono internal/heap internal/invariant", "internal/testvec"),
-	"channel": may(""),
+	"dgram":       may(multicast+" "+unix+" "+windows, netlink),
+	"netem":       may("dgram " + netlink + " " + nftables + " " + ethtool + " " + unix),
+	"netem/guest": may(unix),
+	"sim":         may("session netem "+machines+"seq mono internal/heap internal/invariant", "internal/testvec"),
+	"channel":     may(""),
 
 	"internal/gate":      may(""),
 	"internal/heap":      may(""),
@@ -73,8 +74,10 @@ var floors = map[string]imports{
 	"internal/testvec":   may(""),
 
 	"bench":      may(roof),
+	"bench/*":    may(roof),
 	"interop":    may(roof, "internal/testvec"),
 	"fuzz":       may(roof + " internal/testvec"),
+	"fuzz/*":     may(roof + " internal/testvec"),
 	"examples/*": may(roof),
 	"cmd/*":      may(roof),
 }
