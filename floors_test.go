@@ -63,7 +63,7 @@ var floors = map[string]imports{
 
 	"dgram":       may(multicast+" "+unix+" "+windows, netlink),
 	"netem":       may("dgram " + netlink + " " + nftables + " " + ethtool + " " + unix),
-	"netem/guest": may(unix),
+	"netem/guest": may("netem " + unix),
 	"sim":         may("session netem "+machines+"seq mono internal/heap internal/invariant", "internal/testvec"),
 	"channel":     may(""),
 
