@@ -5,6 +5,7 @@ package netem_test
 import (
 	"bytes"
 	"encoding/binary"
+	"io"
 	"maps"
 	"math/bits"
 	"net"
@@ -369,6 +370,52 @@ func TestRelayRoutes(t *testing.T) {
 	}
 	if !eventually(func() bool { return l.Totals().Unroutable == 1 }) || l.Totals().Sent != 0 {
 		t.Errorf("the relay counted %+v", l.Totals())
+	}
+}
+
+// TestRelayTCP: the kernel's own transport comes through bad links whole, in single packets.
+func TestRelayTCP(t *testing.T) {
+	bad := netem.Impairment{Loss: 0.01, Delay: 2 * time.Millisecond, Jitter: time.Millisecond, Duplicate: 0.01, Corrupt: 0.005}
+	l := newRelay(t, netem.RelayConfig{Topology: netem.Star(bad, bad), Seed: 4})
+	sent := make([]byte, 1<<20)
+	for i := range sent {
+		sent[i] = byte(i * i >> 8)
+	}
+	for _, f := range families {
+		var listener net.Listener
+		err := l.Do(0, func() (err error) {
+			listener, err = net.Listen("tcp", netip.AddrPortFrom(f.addr(0), 0).String())
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		var c net.Conn
+		err = l.Do(netem.Sender, func() (err error) {
+			port := listener.Addr().(*net.TCPAddr).AddrPort().Port()
+			c, err = net.Dial("tcp", netip.AddrPortFrom(f.addr(0), port).String())
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			c.Write(sent)
+			c.Close()
+		}()
+		r, err := listener.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.SetDeadline(time.Now().Add(time.Minute))
+		if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, sent) {
+			t.Errorf("%s: %d bytes came, %v, or other ones", f.name, len(got), err)
+		}
+		r.Close()
+	}
+	if c := l.Counters(netem.Sender); c.SentBytes/c.SentPackets > 1500 {
+		t.Errorf("runs came whole: %+v", c)
 	}
 }
 

@@ -67,7 +67,7 @@ func parsePort(words []string) (p Port, err error) {
 		}
 		down, up := words[0] != "up:", words[0] != "down:"
 		if down && up && words[0] != "both:" {
-			return p, fmt.Errorf("%q is not both:, down: or up:", words[0])
+			return p, fmt.Errorf("%q is not both:, down: or up: and an impairment", words[0])
 		}
 		if down && seen[0] || up && seen[1] {
 			return p, fmt.Errorf("%s is given twice", words[0])
