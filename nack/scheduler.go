@@ -65,6 +65,22 @@ func (s *Scheduler) Clone(rng *rand.Rand) *Scheduler {
 	return c
 }
 
+// Own is what a Scheduler without missing numbers keeps of its past.
+type Own struct {
+	drawn  time.Duration
+	at     mono.Time
+	hushed uint64
+}
+
+// Suppressed is Scheduler.Suppressed.
+func (o Own) Suppressed() uint64 { return o.hushed }
+
+// Own returns what s keeps of its past.
+func (s *Scheduler) Own() Own { return Own{s.drawn, s.at, s.hushed} }
+
+// Take gives s the past of another, which takes nothing else from it.
+func (s *Scheduler) Take(o Own) { s.drawn, s.at, s.hushed = o.drawn, o.at, o.hushed }
+
 func sooner(a, b *span) bool { return a.deadline < b.deadline }
 func lower(a, b *span) bool  { return a.r.From.Less(b.r.From) }
 func place(x *span, i int)   { x.index = i }

@@ -65,6 +65,18 @@ func (ps *Peers) Waits() (answer, spmr bool) {
 	return answer, spmr
 }
 
+// WaitsUntil returns the first instant at which one of those waits ends; mono.Never when none runs.
+func (ps *Peers) WaitsUntil() mono.Time {
+	at := mono.Never
+	for _, r := range ps.list {
+		at = min(at, r.answer.at)
+		if r.spmrFrom != mono.Never {
+			at = min(at, r.spmrAt)
+		}
+	}
+	return at
+}
+
 // Receivers returns those there are now, candidates and closed ones included, the oldest first.
 func (ps *Peers) Receivers() []*Receiver { return slices.Clone(ps.list) }
 

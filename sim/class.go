@@ -10,8 +10,8 @@ import (
 
 // class is one engine for all receivers of a group that heard the same and have not spoken: a delay class.
 //
-// It never misses anything, and never speaks. Where all of its receivers miss a packet, it comes to its end: each has a wait of his
-// own then. What each of its receivers would do at an instant of its own is the answer to a probe, after a wait drawn
+// It never misses anything, and never speaks. Where all of its receivers miss a packet, each gets an engine: each has a wait of his
+// own then. They come back as they have it again (gather). What each of its receivers would do at an instant of its own is the answer to a probe, after a wait drawn
 // at random; before the first such instant comes, that receiver gets its own engine (the scout). The scout that comes next is known
 // at all times: waits grow with the random number they are drawn from, so receivers are taken in the order of theirs.
 type class struct {
@@ -22,6 +22,13 @@ type class struct {
 	log   readLog
 	waits bool // peers.Waits, after the latest packet
 	scout scouting
+	apart []*apart // by receiver; nil: it has nothing that is its own
+}
+
+// apart is what a receiver that shares the engine has for itself: it had an engine of its own before.
+type apart struct {
+	own   session.Own
+	drawn uint64 // how many more random numbers it has drawn, modulo 2^64
 }
 
 // last is a rand.Source that gives the largest number, always, and counts: the class waits longer than any of its receivers.
@@ -49,7 +56,7 @@ type ranked struct {
 }
 
 func newClass(g *Group) *class {
-	c := &class{g: g}
+	c := &class{g: g, apart: make([]*apart, g.count)}
 	c.peers = g.blank.Clone(rand.New(&c.draws))
 	c.alarm = alarm{host: g.first + g.count, index: -1, who: c} // after its receivers
 	g.n.classes = append(g.n.classes, c)
@@ -82,9 +89,13 @@ func (c *class) split(i int32) *member {
 	if c.waits {
 		drawn = c.scout.draw // Clone draws it again
 	}
-	m := c.g.newMember(i, drawn)
+	m := c.g.newMember(i, drawn+c.ahead(i))
+	m.apart = c.apart[i]
 	m.log = c.log
 	m.peers = c.peers.Clone(&m.rng)
+	if m.apart != nil {
+		m.peers.Take(&m.apart.own)
+	}
 	return m
 }
 
@@ -119,6 +130,62 @@ func (g *Group) handleShared(e *event) {
 	for _, i := range g.own {
 		turn.member(g.members[i], i)
 	}
+	c.gather()
+}
+
+// gather takes back receivers that are again as all others are.
+func (c *class) gather() {
+	g, n := c.g, c.g.n
+	if c.waits || n.sources > 1 {
+		return
+	}
+	c.begin()
+	kept := g.own[:0]
+	for _, i := range g.own {
+		m := g.members[i]
+		if m.stalled || m.log != c.log {
+			kept = append(kept, i)
+			continue
+		}
+		a := m.apart
+		if a == nil {
+			a = new(apart)
+		}
+		m.apart = a
+		if !m.peers.Part(c.peers, &a.own) {
+			kept = append(kept, i)
+			continue
+		}
+		a.drawn = m.stream.n - c.draws.n
+		c.apart[i], g.members[i] = a, nil
+		n.unset(&m.alarm)
+		n.stats.Engines--
+	}
+	g.own = kept
+}
+
+// begin gives a class without receivers the state of one of them, if there is one that misses nothing.
+func (c *class) begin() {
+	g := c.g
+	if len(g.own) == 0 || c.size() > 0 {
+		return
+	}
+	var trial session.Own
+	for _, i := range g.own {
+		if m := g.members[i]; !m.stalled && m.peers.Part(m.peers, &trial) {
+			c.peers, c.log = m.peers.Clone(rand.New(&c.draws)), m.log
+			g.n.reset(&c.alarm, c.peers.Deadline())
+			return
+		}
+	}
+}
+
+// ahead returns how many more random numbers receiver i has drawn than the class.
+func (c *class) ahead(i int32) uint64 {
+	if a := c.apart[i]; a != nil {
+		return a.drawn
+	}
+	return 0
 }
 
 // part gives every receiver an engine of its own before packet j of an event, at which all of them miss something.
@@ -201,7 +268,7 @@ func (c *class) lookOut(from int32) {
 			continue
 		}
 		m := c.g.member(i)
-		m.from, s.until = from, m.alarm.at
+		m.from, s.until = from, m.peers.WaitsUntil()
 	}
 }
 
@@ -220,7 +287,7 @@ func (c *class) nextScout() (int32, bool) {
 		from := s.below
 		s.below += min(band+from, 1<<64-1-s.below) // each twice as wide as all before
 		c.each(func(i int32) {
-			rng := stream{key: c.g.key(i), n: s.draw}
+			rng := stream{key: c.g.key(i), n: s.draw + c.ahead(i)}
 			u := rng.Uint64()
 			if s.answer {
 				u <<= 11

@@ -31,7 +31,8 @@
 //
 // Receivers of one Group have links alike. With Hollow they keep the lengths of payloads and not the bytes. With Shared all that
 // heard the same are one engine (a delay class), and one that misses a packet, or is about to speak, gets its own at that
-// instant. The simulation is the same in all respects: TraceHash says so. Each receiver's random numbers come from a stream
+// instant. It goes back when it has all that the others have; what it measured, counted and drew is kept aside in half a kilobyte.
+// The simulation is the same in all respects: TraceHash says so. Each receiver's random numbers come from a stream
 // of its own, a function of seed, host and count, so that it does not matter who drew them, or when.
 //
 // # Limitations

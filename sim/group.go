@@ -68,6 +68,7 @@ type member struct {
 	stream  stream
 	rng     rand.Rand
 	log     readLog
+	apart   *apart // memory for when it shares an engine again
 }
 
 // readLog is what an application has read.
@@ -560,6 +561,11 @@ func (g *Group) Stats() GroupStats {
 	}
 	if g.class != nil {
 		s.add(g.class.peers.Stats(), &g.class.log, uint64(g.class.size()))
+		for i, a := range g.class.apart {
+			if a != nil && g.members[i] == nil && (g.present == nil || g.present[i]) {
+				s.Sessions.AddOwn(&a.own, g.class.peers)
+			}
+		}
 	}
 	return s
 }
@@ -573,6 +579,9 @@ func (g *Group) Receiver(i int) (st GroupStats, ok bool) {
 		st.add(m.peers.Stats(), &m.log, 1)
 	default:
 		st.add(g.class.peers.Stats(), &g.class.log, 1)
+		if a := g.class.apart[i]; a != nil {
+			st.Sessions.AddOwn(&a.own, g.class.peers)
+		}
 	}
 	return st, true
 }
@@ -599,7 +608,7 @@ func (g *Group) Sessions(i int, f func(tsi wire.TSI, st session.ReceiverStats)) 
 	case m != nil:
 		ps = m.peers
 	case g.class != nil && (g.present == nil || g.present[i]):
-		ps = g.class.peers
+		ps = g.class.split(int32(i)).peers // a copy, with what it has for itself
 	default:
 		return
 	}

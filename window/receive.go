@@ -124,6 +124,15 @@ func (r *Receive) Clone() *Receive {
 	return &c
 }
 
+// EmptyAlike reports whether r and x hold nothing, keep no payload, and will do the same with all that comes.
+func (r *Receive) EmptyAlike(x *Receive) bool {
+	empty := func(w *Receive) bool {
+		return w.hollow && w.started && w.next == w.end && w.missing == 0 && w.held == 0
+	}
+	return empty(r) && empty(x) && r.next == x.next && r.run == x.run && r.top == x.top && r.beyond == x.beyond &&
+		r.maxSlots == x.maxSlots && r.released == x.released
+}
+
 // Resize changes the distance from Next to Limit, 1 ≤ maxSlots ≤ 2^30. What is known stays, even beyond the new Limit.
 func (r *Receive) Resize(maxSlots int) {
 	if maxSlots < 1 || maxSlots > maxWindow {
