@@ -10,7 +10,6 @@ import (
 	"math/bits"
 	"net"
 	"net/netip"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -497,6 +496,7 @@ func BenchmarkRelay(b *testing.B) {
 			group := netip.MustParseAddrPort("[ff15::8000:82]:7500")
 			s := labSender(b, l, netem.Sender.Addr6())
 			var heard atomic.Int64
+			more := make(chan struct{}, 1)
 			for n := range netem.Node(l.Receivers()) {
 				r := labReceiver(b, l, n, group)
 				go func() {
@@ -507,6 +507,10 @@ func BenchmarkRelay(b *testing.B) {
 						}
 						if n == 0 {
 							heard.Store(int64(binary.BigEndian.Uint32(p)))
+							select {
+							case more <- struct{}{}:
+							default:
+							}
 						}
 					}
 				}()
@@ -517,7 +521,7 @@ func BenchmarkRelay(b *testing.B) {
 			for b.Loop() {
 				if n%20 == 0 {
 					for int64(n)-heard.Load() > ahead {
-						runtime.Gosched()
+						<-more
 					}
 					if _, _, err := s.WriteMsgUDPAddrPort(numbered(n, 20, size), oob, group); err != nil {
 						b.Fatal(err)
