@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rmcast/rmcast/flow"
+	"github.com/rmcast/rmcast/internal/testvec"
 	"github.com/rmcast/rmcast/mono"
 	"github.com/rmcast/rmcast/seq"
 	"github.com/rmcast/rmcast/wire"
@@ -25,6 +26,7 @@ func FuzzDelivery(f *testing.F) {
 		if len(b) > 1<<13 {
 			return
 		}
+		defer testvec.Watchdog()()
 		runDelivery(t, b)
 	})
 }

@@ -25,6 +25,7 @@ func FuzzPeers(f *testing.F) {
 		if len(b) > 1<<14 {
 			return
 		}
+		defer testvec.Watchdog()()
 		runPeers(t, b)
 	})
 }

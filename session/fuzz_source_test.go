@@ -22,6 +22,7 @@ func FuzzSource(f *testing.F) {
 		if len(b) > 1<<14 {
 			return
 		}
+		defer testvec.Watchdog()()
 		runSource(t, b)
 	})
 }

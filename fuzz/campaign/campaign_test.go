@@ -1,0 +1,80 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+)
+
+func file(s string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(s)} }
+
+func TestFindTargets(t *testing.T) {
+	const fuzzA = "package p\n\nfunc FuzzA(f *testing.F) {\n"
+	got, err := findTargets(fstest.MapFS{
+		"b/x_test.go":          file(fuzzA + "}\nfunc FuzzB(t *testing.F) { f.Fuzz() }\n// func FuzzC(f *testing.F)\nfunc FuzzHelper() {}\n"),
+		"a/deep/y_test.go":     file(fuzzA),
+		"a/y.go":               file(fuzzA),
+		"a/testdata/y_test.go": file(fuzzA),
+		"tools/go.mod":         file("module tools"),
+		"tools/y_test.go":      file(fuzzA),
+		".ci/y_test.go":        file(fuzzA),
+		"c/tagged_test.go":     file("//go:build netns\n\n" + fuzzA),
+	})
+	want := []target{{"a/deep", "FuzzA"}, {"b", "FuzzA"}, {"b", "FuzzB"}}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("found %v (%v), want %v", got, err, want)
+	}
+}
+
+func TestReadsProgress(t *testing.T) {
+	r := result{target: target{"wire", "FuzzDecode"}}
+	for _, c := range []struct {
+		line  string
+		still bool
+	}{
+		{"fuzz: elapsed: 0s, gathering baseline coverage: 0/431 completed", false},
+		{"fuzz: elapsed: 3s, execs: 8985 (2994/sec), new interesting: 417 (total: 435)", false},
+		{"fuzz: elapsed: 12s, execs: 18624 (0/sec), new interesting: 565 (total: 583)", true},
+		{"fuzz: minimizing 181-byte failing input file", false},
+		{"--- FAIL: FuzzDecode (4.27s)", false},
+		{"    Failing input written to testdata/fuzz/FuzzDecode/36efb303281a1915", false},
+		{"FAIL", false},
+	} {
+		if got := r.read(c.line); got != c.still {
+			t.Errorf("%q: stands still %v, want %v", c.line, got, c.still)
+		}
+	}
+	if r.execs != 18624 || r.fresh != 565 || r.total != 583 || r.input != "wire/testdata/fuzz/FuzzDecode/36efb303281a1915" {
+		t.Errorf("read %+v", r)
+	}
+	r.err = errors.New("exit status 1")
+	var out bytes.Buffer
+	good := result{target: target{"seq", "FuzzNum"}, execs: 5, took: time.Second}
+	if code := report(&out, []result{good, r}); code != 1 {
+		t.Errorf("exit code %d with a failure", code)
+	}
+	for _, want := range []string{"18629", "1 failed", r.input, "go test ./wire -run '^FuzzDecode$/36efb303281a1915'", "--- FAIL: FuzzDecode"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the report lacks %q:\n%s", want, out.String())
+		}
+	}
+	if code := report(&out, []result{good}); code != 0 {
+		t.Errorf("exit code %d without a failure", code)
+	}
+	if code := report(&out, []result{{target: good.target, still: true}}); code != 1 {
+		t.Errorf("exit code %d of a target that stands still", code)
+	}
+}
+
+func TestFlags(t *testing.T) {
+	for _, args := range [][]string{{"-time", "0s"}, {"-parallel", "0"}, {"-run", "("}, {"x"}, {"-time", "soon"}} {
+		var out bytes.Buffer
+		if code := run(args, &out, &out); code != 2 {
+			t.Errorf("%q: exit code %d", args, code)
+		}
+	}
+}
