@@ -31,7 +31,7 @@
 //
 // A [Relay] is a real network on one Linux machine, of real sockets in network namespaces, in which the Links of a Topology
 // decide which packet arrives, and when. It is for what a Fabric cannot show: kernels, processes, raw IP, TCP. Two processors
-// carry some 25,000 packets a second to four receivers each; [Relay.Totals] says if it did not keep up. Its clock, from which
+// carry some 45,000 packets a second to four receivers each; [Relay.Totals] says if it did not keep up. Its clock, from which
 // Impairment.Down counts, begins with it, as a Fabric's does.
 //
 // # Lab
