@@ -80,13 +80,18 @@ func TestDecodeModelOptions(t *testing.T) {
 					at := len(b) - []int{8, 20}[rng.IntN(2)]
 					copy(b[max(at, len(bare)+6):], []byte{0, byte(rng.IntN(4))})
 				}
-				switch rng.IntN(16) {
-				case 0: // a total that is not that of the option
-					b[len(bare)+3] += byte(rng.IntN(17) - 8)
-					fallthrough
+				switch k := rng.IntN(5); rng.IntN(16) {
+				case 0: // the option is longer than what is there
+					b = b[:len(b)-k]
+					b[len(bare)+3] -= byte(k)
+					resum(b)
+				case 1: // a total that is not that of the option
+					b[len(bare)+3] += byte(k - 2)
+					resum(b)
+				case 2: // no checksum, which some must have
+					b[6], b[7] = 0, 0
 				default:
 					resum(b)
-				case 1: // none at all, where it must be and where it need not
 				}
 				got, err := decoded(b)
 				if !agrees(b, got, err != nil) {
