@@ -9,9 +9,9 @@ import (
 	"github.com/rmcast/rmcast/netem"
 )
 
-// TestLinkGolden: the fates of many packets on links with every impairment have these bits on every machine. A change here is a change of
+// TestExactLink: the fates of many packets on links with every impairment have these bits on every machine. A change here is a change of
 // all simulations: it needs a reason.
-func TestLinkGolden(t *testing.T) {
+func TestExactLink(t *testing.T) {
 	for _, c := range []struct {
 		words string
 		want  uint64
