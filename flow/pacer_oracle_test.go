@@ -23,11 +23,11 @@ func newBucket(p *Pacer, now mono.Time) *bucket {
 }
 
 // debt returns in bytes what is owed at now, negative for what is held.
-func (b *bucket) debt(now mono.Time) float64 { return -b.lim.TokensAt(now.Wall()) }
+func (b *bucket) debt(now mono.Time) float64 { return -b.lim.TokensAt(wall(now)) }
 
 func (b *bucket) take(now mono.Time, bytes int) {
 	b.last = max(now, b.last)
-	at := b.last.Wall()
+	at := wall(b.last)
 	burst := b.lim.Burst()
 	if bytes > burst { // ReserveN would refuse
 		b.lim.SetBurstAt(at, bytes)
@@ -38,8 +38,8 @@ func (b *bucket) take(now mono.Time, bytes int) {
 
 func (b *bucket) setRate(now mono.Time, p *Pacer) {
 	b.last, b.rate = max(now, b.last), p.Rate()
-	b.lim.SetLimitAt(b.last.Wall(), rate.Limit(float64(b.rate)/8))
-	b.lim.SetBurstAt(b.last.Wall(), p.Burst())
+	b.lim.SetLimitAt(wall(b.last), rate.Limit(float64(b.rate)/8))
+	b.lim.SetBurstAt(wall(b.last), p.Burst())
 }
 
 // Whatever happens to it, a Pacer is open when a limiter of x/time/rate owes no more than Slack, and opens when that has paid its
@@ -139,3 +139,6 @@ func TestPacerExact(t *testing.T) {
 		}
 	})
 }
+
+// wall returns t as x/time/rate wants it. Only differences count.
+func wall(t mono.Time) time.Time { return time.Unix(0, int64(t)) }

@@ -28,10 +28,6 @@ func (t Time) Before(u Time) bool { return t < u }
 // After reports whether t is later than u.
 func (t Time) After(u Time) bool { return t > u }
 
-// Wall returns t as a time.Time, for libraries that take one (golang.org/x/time/rate). Only differences between such values
-// mean anything: the epoch is mapped to the Unix epoch.
-func (t Time) Wall() time.Time { return time.Unix(0, int64(t)) }
-
 // String gives t as a duration since the epoch.
 func (t Time) String() string {
 	if t == Never {
