@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 
 	"github.com/vishvananda/netlink"
@@ -42,9 +43,15 @@ func SetQdisc(device string, i Impairment) error {
 // a qdisc of its own at one end of the node's link; see the function of this name for what the kernel does otherwise than a Link. It
 // replaces what an earlier call has set; packets that were held are gone then. Runs are cut before, but for those that are shorter
 // than a packet may be. It is an error to set out at the Sender of a Lab with a Rate: its shaper is there.
+//
+// From then on the sender and the receivers in question know each other's link addresses for good: a lost question of neighbour
+// discovery would cost a second, and three a connection, which is not what is to be measured.
 func (l *Lab) SetQdisc(n Node, in, out Impairment) error {
 	up, down, err := l.devices(n)
 	if err != nil {
+		return err
+	}
+	if err := l.introduce(n); err != nil {
 		return err
 	}
 	cut := l.cfg.MTU + frameHeader
@@ -75,6 +82,68 @@ func (l *Lab) SetQdisc(n Node, in, out Impairment) error {
 		})
 		if err != nil {
 			return fmt.Errorf("netem: %v: %s: %w", n, d.name, err)
+		}
+	}
+	return nil
+}
+
+// introduce tells the sender the link address of a receiver, or those of all receivers if n is the sender, and them that of the sender.
+func (l *Lab) introduce(n Node) error {
+	first, last := n, n
+	if n == Sender {
+		first, last = 0, Node(l.Receivers())-1
+	}
+	sender, err := l.openAcquaintance(Sender)
+	if err != nil {
+		return err
+	}
+	defer sender.h.Close()
+	for r := first; r <= last; r++ {
+		receiver, err := l.openAcquaintance(r)
+		if err != nil {
+			return err
+		}
+		err = errors.Join(sender.know(receiver), receiver.know(sender))
+		receiver.h.Close()
+		if err != nil {
+			return fmt.Errorf("netem: rtnetlink: link addresses of the sender and %v: %w", r, err)
+		}
+	}
+	return nil
+}
+
+// acquaintance is a node's interface, and what works on it.
+type acquaintance struct {
+	node  Node
+	h     *netlink.Handle
+	attrs *netlink.LinkAttrs
+}
+
+func (l *Lab) openAcquaintance(n Node) (a acquaintance, err error) {
+	up, _, err := l.devices(n)
+	if err != nil {
+		return a, err
+	}
+	if a.h, err = netlink.NewHandleAt(up.ns, unix.NETLINK_ROUTE); err != nil {
+		return a, fmt.Errorf("netem: %v: socket(AF_NETLINK, NETLINK_ROUTE): %w", n, err)
+	}
+	link, err := a.h.LinkByName(up.name)
+	if err != nil {
+		a.h.Close()
+		return a, fmt.Errorf("netem: %v: rtnetlink: get %s: %w", n, up.name, err)
+	}
+	a.node, a.attrs = n, link.Attrs()
+	return a, nil
+}
+
+// know sets the link address of another node's addresses for good.
+func (a acquaintance) know(other acquaintance) error {
+	for _, ip := range []netip.Addr{other.node.Addr4(), other.node.Addr6(), other.node.LinkLocal().WithZone("")} {
+		err := a.h.NeighSet(&netlink.Neigh{
+			LinkIndex: a.attrs.Index, State: netlink.NUD_PERMANENT, IP: ip.AsSlice(), HardwareAddr: other.attrs.HardwareAddr,
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil

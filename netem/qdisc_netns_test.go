@@ -549,6 +549,32 @@ func TestKernelCutsRuns(t *testing.T) {
 	}
 }
 
+// TestKernelDeafNode: a node that hears nothing is still sent to, as nobody has to ask for its link address.
+func TestKernelDeafNode(t *testing.T) {
+	netem.NeedQdisc(t)
+	l := newLab(t, netem.LabConfig{Receivers: 2, Wire: true})
+	for n := netem.Sender; n < 2; n++ {
+		if err := l.SetQdisc(n, netem.Impairment{Loss: 1}, netem.Impairment{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := &path{t: t, lab: l, from: netem.Sender, to: 1}
+	p.out = p.socket(netem.Sender, 0)
+	const packets = 10
+	for n := range packets {
+		p.send(uint32(n), 100)
+	}
+	for { // delivery over veth ends soon after the send
+		in, _, err := l.QdiscStats(1)
+		if err != nil || in.Packets > 0 {
+			t.Fatalf("%+v, %v", in, err)
+		}
+		if in.Dropped >= packets {
+			break
+		}
+	}
+}
+
 func TestKernelRefuses(t *testing.T) {
 	netem.NeedQdisc(t)
 	l := newLab(t, netem.LabConfig{Rate: 10e6, Wire: true})
