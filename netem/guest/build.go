@@ -109,7 +109,7 @@ func (im *image) tests(o *options) error {
 		}
 		im.job.Programs = append(im.job.Programs, program{
 			Name: name, Path: "/" + bin, Dir: "/" + at, Env: environment,
-			Args: append([]string{"-test.v", "-test.run=" + o.run, "-test.timeout=" + o.timeout.String()}, o.testArgs...),
+			Args: append([]string{"-test.v", "-test.run=" + o.run, "-test.timeout=" + (o.timeout - o.timeout/10).String()}, o.testArgs...),
 		})
 	}
 	return nil
