@@ -22,6 +22,7 @@ type search struct {
 	asked          mono.Time // or missing, if it was not
 	state          State
 	confirmed      bool
+	spoken         bool // somebody has asked for it since we looked
 }
 
 type schedulerDriver struct {
@@ -68,8 +69,15 @@ func (d *schedulerDriver) work() {
 			if x == nil || i > 0 && !nums[i-1].Less(n) {
 				d.t.Fatalf("asked for %v; missing is %+v", nums, x)
 			}
-			x.asked, x.entered, x.state = d.now, d.now, WaitNCF
+			x.asked, x.entered, x.state = d.now, d.now, WaitNCF // asked again, perhaps
 		}
+	}
+}
+
+// heard has another receiver ask for n, of which x is known.
+func (d *schedulerDriver) heard(n seq.Num, x *search) {
+	if d.s.NAKHeard(d.now, n); x != nil {
+		x.spoken = true
 	}
 }
 
@@ -87,8 +95,12 @@ func (d *schedulerDriver) look() {
 		}
 		held++
 		if st != x.state {
+			if st == WaitNCF && !x.spoken || st == WaitData && !x.confirmed {
+				d.t.Fatalf("%d is in %v, and nobody asked or confirmed", n, st)
+			}
 			x.state, x.entered = st, d.now
 		}
+		x.spoken = false
 		if in := d.now.Sub(x.entered); in > d.longest(st) {
 			d.t.Fatalf("%d is in %v for %v, at most %v", n, st, in, d.longest(st))
 		}
@@ -167,7 +179,21 @@ func drivenScheduler(t *rapid.T) {
 				}
 			})
 		},
-		"heard": func(t *rapid.T) { run(t, func(n seq.Num, _ *search) { d.s.NAKHeard(d.now, n) }) },
+		"heard": func(t *rapid.T) { run(t, d.heard) },
+		"hush": func(t *rapid.T) { // somebody asks for everything just before we would
+			d.t = t
+			for range rapid.IntRange(1, 30).Draw(t, "times") {
+				if d.s.Deadline() == mono.Never {
+					return
+				}
+				d.now = max(d.now, d.s.Deadline())
+				for n := d.lo; n != d.hi; n++ {
+					d.heard(n, d.missing[n])
+				}
+				d.work()
+				d.look()
+			}
+		},
 		"hurry": func(t *rapid.T) { d.s.Hurry(d.now) },
 	})
 	// When nothing is said any more, everything is found or given up.
