@@ -51,9 +51,14 @@ func ParseGroup(network, group string) (netip.AddrPort, error) {
 	}
 	host, port, splitErr := net.SplitHostPort(group)
 	if splitErr != nil {
-		bare := strings.TrimSuffix(strings.TrimPrefix(group, "["), "]")
+		bare := group
+		if n := len(group); n > 1 && group[0] == '[' && group[n-1] == ']' {
+			bare = group[1 : n-1]
+		}
 		_, bareErr := netip.ParseAddr(bare)
 		switch {
+		case strings.ContainsAny(bare, "[]"): // they would pass in a zone
+			return fail("not an address and port; write it like [ff15::8000:1%%eth0]:7500 or 239.192.0.9:7500")
 		case kind.raw:
 			host, port = bare, "0"
 		case bareErr == nil && strings.Contains(bare, ":"):

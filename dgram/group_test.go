@@ -40,6 +40,8 @@ func TestParseGroup(t *testing.T) {
 		{"udp", "239.192.0.9", "no port: write 239.192.0.9:7500"},
 		{"udp", "ff15::8000:1", "no port: write [ff15::8000:1]:7500"},
 		{"udp", "[ff15::8000:1]", "no port: write [ff15::8000:1]:7500"},
+		{"ip:pgm", "[ff15::8000:1%eth0]:75:0", "write it like"}, // found by FuzzParseGroup: a zone "eth0]:75:0"
+		{"ip:pgm", "ff15::8000:1%eth0]", "write it like"},
 		{"udp", "239.192.0.9:0", `bad port "0"`},
 		{"udp", "239.192.0.9:65536", `bad port "65536"`},
 		{"udp", "239.192.0.9:http", `bad port "http"`},
