@@ -80,7 +80,7 @@ func (r *Receiver) alike(x *Receiver) bool {
 		return false
 	case r.read.offset > 0, x.read.offset > 0, r.read.skipTail != x.read.skipTail, r.read.fault != x.read.fault:
 		return false
-	case r.read.bytes > 0, x.read.bytes > 0:
+	case r.read.bytes > 0, x.read.bytes > 0, r.stats.LossErrors > 0 && r.read.told == r.window.Next(), x.stats.LossErrors > 0 && x.read.told == x.window.Next():
 		return false
 	}
 	return r.window.EmptyAlike(x.window)

@@ -15,7 +15,7 @@ func TestAlikeKnowsEveryField(t *testing.T) {
 		{Receiver{}, "Owner peers key window naks path nakPort spms packets spmSqn staleSqn ours lead trail jump start slots losses pace clock " +
 			"heard spmTime spmAt grtt group rtt wait spmrAt spmrStep spmrs spmrFrom answer accepted queued closed fin lost reset noNAKs read stats"},
 		{Peers{}, "common rng table list last turn accept ready closed refused accepted gone"},
-		{reading{}, "offset skipTail first next bytes fault whole partial current started"},
+		{reading{}, "offset skipTail first next bytes fault told toldWhy whole partial current started"},
 	} {
 		var got []string
 		for f := range reflect.TypeOf(c.of).NumField() {

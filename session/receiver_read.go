@@ -18,6 +18,9 @@ type reading struct {
 	bytes       uint32
 	fault       LossReason // what is wrong with that message, if it is broken and nothing of it was lost
 
+	told    seq.Num    // after the latest loss that was told, if there was one
+	toldWhy LossReason // why it was
+
 	// Unordered delivery.
 	whole   queue              // first numbers of messages that are complete, in the order in which they became so
 	partial map[seq.Num]uint32 // bytes held of messages that are not, by first number
@@ -86,13 +89,14 @@ func (r *Receiver) readable() bool {
 func (r *Receiver) stop(now mono.Time, what edge, span seq.Range) error {
 	switch what {
 	case edgeLoss:
-		r.read.fault = LossMalformed // unless scan finds another
+		r.read.fault = r.tailFault(span.From) // unless scan finds another
 		span = r.undeliverable(span.From)
 		err := &LossError{TSI: r.key.tsi, Lost: span, Reason: r.reason(span)}
 		for n := span.From; n != span.To; n++ {
 			r.window.Release(n)
 		}
 		r.read.skipTail, r.read.bytes = false, 0
+		r.read.told, r.read.toldWhy = span.To, err.Reason
 		r.stats.LossErrors++
 		if err.Reason == LossMalformed {
 			r.stats.Refused.Malformed++
@@ -109,6 +113,17 @@ func (r *Receiver) stop(now mono.Time, what edge, span seq.Range) error {
 		return ErrSourceLost
 	}
 	return ErrWouldBlock
+}
+
+// tailFault says what is wrong with packet n, if it was not lost: it is more of a message whose beginning was told as lost just before, or
+// it does not belong where it stands.
+func (r *Receiver) tailFault(n seq.Num) LossReason {
+	if r.stats.LossErrors > 0 && r.read.told == n && r.window.State(n) == window.Have {
+		if p, _ := r.window.Packet(n); p.Fragment.Length > 0 && p.Fragment.First.Less(n) {
+			return r.read.toldWhy
+		}
+	}
+	return LossMalformed
 }
 
 // edge finds what stands at the reading edge, and which numbers it takes; of a loss only the first (see undeliverable).

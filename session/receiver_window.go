@@ -184,12 +184,17 @@ func (r *Receiver) extend(now mono.Time, end seq.Num) {
 	if !r.accepted || !r.window.End().Less(end) {
 		return
 	}
-	room := r.window.Spare()
-	if r.window.Missing() == 0 {
-		room = max(room, 1) // one is always asked for: Spare may see less memory than there is
+	for {
+		room := r.window.Spare()
+		if r.window.Missing() == 0 {
+			room = max(room, 1) // one is always asked for: Spare may see less memory than there is
+		}
+		before := r.window.End()
+		r.miss(now, r.window.Extend(seq.Min(end, before.Add(room))), r.lead)
+		if !r.silent() || r.window.End() == before || !r.window.End().Less(end) {
+			return // or else they were given up at once, and unordered delivery has moved past them
+		}
 	}
-	end = seq.Min(end, r.window.End().Add(room))
-	r.miss(now, r.window.Extend(end), r.lead)
 }
 
 // moveTrail takes a later TXW_TRAIL: what is missing before it can no longer be had.
@@ -253,9 +258,12 @@ func (r *Receiver) reason(span seq.Range) LossReason {
 	return r.read.fault
 }
 
-// giveAll gives up everything that is missing.
+// giveAll gives up everything that is missing, also what did not fit the window.
 func (r *Receiver) giveAll(now mono.Time, why LossReason) {
 	r.give(now, seq.Range{From: r.window.Next(), To: r.window.End()}, why)
+	if r.window.Started() {
+		r.extend(now, r.lead.Add(1))
+	}
 }
 
 // giveUpDue takes the place of NAKs in receive-only sessions: a gap ends with the reordering tolerance.
