@@ -128,9 +128,14 @@ func (r *Receiver) handleData(now mono.Time, p *wire.Packet) {
 	if p.Options.Set.Has(wire.OptFragment) {
 		f = window.Fragment(p.Options.Fragment)
 		if !r.saneFragment(p.Sqn, f, len(payload)) {
-			// The number is here, but what it carries belongs to no message that can be delivered.
+			// The number is here, but what it carries belongs to no message that can be delivered. If it begins one, that is no rest of
+			// a message that began before us: it is told as lost.
 			r.stats.Refused.Malformed++
-			payload, f = nil, window.Fragment{First: p.Sqn.Add(-1), Offset: 1, Length: 1}
+			first := p.Sqn.Add(-1)
+			if f.First == p.Sqn {
+				first = p.Sqn
+			}
+			payload, f = nil, window.Fragment{First: first, Offset: 1, Length: 1}
 		}
 	}
 	if !r.window.Started() {

@@ -70,3 +70,25 @@ func TestUnorderedCountsAllLost(t *testing.T) {
 		t.Errorf("%d numbers counted as lost, want 10", st.Lost)
 	}
 }
+
+// A message longer than MaxMessage is told as lost, also where delivery begins with it: only the rest of one that began before is passed
+// over.
+func TestTooLongAtTheStart(t *testing.T) {
+	for _, join := range []Join{JoinNow, JoinTrail} {
+		ps := forgedPeers(func(c *PeersConfig) { c.Join, c.MaxMessage = join, 2000 })
+		ps.Handle(0, forgedMeta, forgedFragment(9, 8, 1384, 2500, 1116)) // the rest of one
+		for i, n := range []seq.Num{10, 12} {
+			ps.Handle(0, forgedMeta, forgedFragment(n, n, 0, 2500, 1384))
+			ps.Handle(0, forgedMeta, forgedFragment(n+1, n, 1384, 2500, 1116))
+			if i == 0 {
+				ps.Handle(0, forgedMeta, forgedSPM(0, 9, n+1))
+			}
+		}
+		r := ps.Accept()
+		b := make([]byte, 5000)
+		var loss *LossError
+		if _, err := r.ReadMessage(0, b); !errors.As(err, &loss) || loss.Lost != (seq.Range{From: 10, To: 14}) || loss.Reason != LossMalformed {
+			t.Errorf("join %d: %v, want the loss of [10,14)", join, err)
+		}
+	}
+}
