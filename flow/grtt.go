@@ -22,23 +22,30 @@ const (
 // below the greatest of them, and stays where there are none: silence says nothing about distance. The first guess is no
 // measurement: the first sample replaces it by twice itself, if that is less.
 //
+// Of a large group few speak, and seldom the farthest: there it falls by a thirty-second (SetLarge), but from the first guess.
+//
 // The zero value starts at MinGRTT; Init sets the first guess.
 type GRTT struct {
 	value time.Duration
 	peak  time.Duration // greatest sample of the interval, 0: none
 	end   mono.Time     // of the interval, while peak is set
 	known bool          // value rests on samples
+	guess bool          // or on twice the first one
+	large bool
 }
 
 // Init starts over from a first guess, clamped to MinGRTT and MaxGRTT.
 func (g *GRTT) Init(d time.Duration) { *g = GRTT{value: clampGRTT(d)} }
+
+// SetLarge tells whether the group is so large that a sample from its farthest is rare.
+func (g *GRTT) SetLarge(large bool) { g.large = large }
 
 // Sample takes a measured round-trip time; it is clamped to MinGRTT and MaxGRTT.
 func (g *GRTT) Sample(now mono.Time, rtt time.Duration) {
 	g.roll(now)
 	rtt = clampGRTT(rtt)
 	if !g.known {
-		g.known = true
+		g.known, g.guess = true, true
 		g.value = min(g.value, clampGRTT(2*rtt))
 	}
 	if g.peak == 0 {
@@ -61,7 +68,12 @@ func (g *GRTT) roll(now mono.Time) {
 	if g.peak == 0 || now.Before(g.end) {
 		return
 	}
-	g.value = max(g.peak, g.value-g.value/4)
+	fall := g.value / 4
+	if g.large && !g.guess {
+		fall = g.value / 32
+	}
+	g.value = max(g.peak, g.value-fall)
+	g.guess = g.guess && g.value > g.peak
 	g.peak = 0
 }
 

@@ -166,3 +166,37 @@ func BenchmarkGRTT(b *testing.B) {
 		EncodeGRTT(g.Value(now))
 	}
 }
+
+// In a large group the estimate leaves the first guess as fast as in a small one, and then falls slowly.
+func TestGRTTLarge(t *testing.T) {
+	const far, near = 100 * time.Millisecond, 40 * time.Millisecond
+	after := func(large bool, samples int, rtt time.Duration) time.Duration {
+		var g GRTT
+		g.Init(500 * time.Millisecond)
+		g.SetLarge(large)
+		now := mono.Time(0)
+		for i := range 40 + samples {
+			d := far
+			if i >= 40 {
+				d = rtt
+			}
+			g.Sample(now, d)
+			now = now.Add(2 * time.Second)
+		}
+		return g.Value(now)
+	}
+	for _, large := range []bool{false, true} {
+		if got := after(large, 0, 0); got != far {
+			t.Errorf("large %v: %v after samples of %v", large, got, far)
+		}
+	}
+	if got := after(false, 4, near); got != near {
+		t.Errorf("small group: %v after samples of %v", got, near)
+	}
+	if got := after(true, 4, near); got < far*7/8 || got >= far {
+		t.Errorf("large group: %v after four samples of %v", got, near)
+	}
+	if got := after(true, 60, near); got != near {
+		t.Errorf("large group: %v after sixty samples of %v", got, near)
+	}
+}

@@ -56,6 +56,30 @@ func TestWaitEdges(t *testing.T) {
 	}
 }
 
+// T is four round trips for most groups, less for small ones, more where lambda is large, and never falls as the group grows.
+func TestInterval(t *testing.T) {
+	const grtt = 100 * time.Millisecond
+	for _, c := range []struct {
+		n    float64
+		want time.Duration
+	}{{math.NaN(), 0}, {1, 0}, {17, 2 * grtt}, {33, 4 * grtt}, {100_000, 4 * grtt}, {1e6, 470333668}, {1e9, 470333668}} {
+		if got := Interval(grtt, c.n); got != c.want {
+			t.Errorf("%v receivers: %v, want %v", c.n, got, c.want)
+		}
+	}
+	last := time.Duration(0)
+	for n := 1.0; n < 2e6; n *= 1.01 {
+		if got := Interval(grtt, n); got < last {
+			t.Fatalf("%v receivers: %v, and %v for fewer", n, got, last)
+		} else {
+			last = got
+		}
+	}
+	if got := Interval(math.MaxInt64, 1e6); got != math.MaxInt64 {
+		t.Errorf("without bound: %v", got)
+	}
+}
+
 func BenchmarkWait(b *testing.B) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for b.Loop() {

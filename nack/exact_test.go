@@ -25,11 +25,11 @@ func TestExact(t *testing.T) {
 	}{
 		{"Wait", exactWait, 0x372d5b35c40c29b7},
 		{"UniformWait", exactUniformWait, 0x80b329d0bd168732},
-		{"Interval", exactInterval, 0x951c74e8b007a759},
-		{"group", exactGroup, 0x9338d7abb9795ec3},
+		{"Interval", exactInterval, 0xbfbdc0e1f243927e},
+		{"group", exactGroup, 0xb9dbdc80600da4d8},
 		{"requesters", exactRequesters, 0xda1e65223f13fbb3},
-		{"Scheduler", exactScheduler, 0xa37ede0da670e7ea},
-		{"Repairs", exactRepairs, 0x440c7074b6a9be12},
+		{"Scheduler", exactScheduler, 0x77170e0670d87ea8},
+		{"Repairs", exactRepairs, 0x580024e1cba37be},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := &trace{fnv.New64a()}
@@ -107,9 +107,9 @@ func exactGroup(rng *rand.Rand, h *trace) {
 		for range 500 {
 			switch below(rng, 10) {
 			case 0:
-				e.setGroup(someTime(rng, 34), someSize(rng))
+				e.setGroup(someTime(rng, 34), someTime(rng, 34), someSize(rng))
 			case 1:
-				e.setGroup(someTime(rng, 34), e.size)
+				e.setGroup(someTime(rng, 34), someTime(rng, 34), e.size)
 			case 2:
 				e.sample(1 + below(rng, 10000))
 			default:
@@ -215,7 +215,7 @@ func exactRepairs(rng *rand.Rand, h *trace) {
 					grtt = someTime(rng, 28) + 1
 					r.SetHoldOff(grtt)
 				}
-				r.SetGroup(grtt, r.GroupSize())
+				r.SetGroup(grtt, grtt/2, r.GroupSize())
 			case 7:
 				now = now.Add(someTime(rng, 24))
 			default:

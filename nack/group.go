@@ -11,12 +11,14 @@ import (
 //
 // Let receivers back off by Wait with maximum T and advertised size N, so that lambda = ln N + 1, e^lambda = e*N, and let n of
 // them have lost the packet. With y = e^(lambda*t/T), the law makes each receiver's y uniform in [1, e*N]. The first NAK leaves at
-// the least of n such values, in the mean y1 = 1 + (e*N-1)/(n+1). Its NCF silences the others one round trip D later, at most
-// (half of it to the source, half back); until then those speak whose y is below g*y1, g = e^(lambda*D/T). So for one number
+// the least of n such values, in the mean y1 = 1 + (e*N-1)/(n+1). Its NCF silences the others one round trip D later
+// (half of it to the source, half back), in the mean of the receivers; until then those speak whose y is below g*y1,
+// g = e^(lambda*D/T). So for one number
 //
 //	E(n) = 1 + (n-1) * (min(g*y1, e*N) - y1) / (e*N - y1)
 //
-// NAKs are to be expected: for n = N about g*(1+1/e), 9.5 for a thousand receivers with T = 4D. For n well above N it grows as
+// NAKs are to be expected: for n = N about g*(1+1/e), 9.5 for a thousand receivers with T = 4D. With the greatest round trip in D's place
+// too many would be, and the estimate come to rest far below the truth. For n well above N it grows as
 // n*(g-1)/(e*N); below N it is flat, so that a single count says little there, and turning the formula round would run away.
 // Instead, sample moves the estimate, in the logarithm, by how far the count is from what the estimate predicts: it comes to
 // rest where both agree in the mean.
@@ -25,7 +27,8 @@ import (
 // therefore never puts it below the number of receivers it has heard.
 type groupEstimate struct {
 	size float64
-	grtt time.Duration // D
+	grtt time.Duration // the greatest round trip
+	mean time.Duration // D
 	n    float64       // N
 	g    float64       // e^(lambda*D/T)
 	next mono.Time     // when the next number may be counted
@@ -36,16 +39,16 @@ const (
 	leap = 2       // it at most doubles with one count
 )
 
-// setGroup tells what receivers use from now on: D, N, and T by Interval.
-func (e *groupEstimate) setGroup(grtt time.Duration, groupSize float64) {
+// setGroup tells what receivers use from now on, T by Interval and N, and D.
+func (e *groupEstimate) setGroup(grtt, mean time.Duration, groupSize float64) {
 	n := clampGroup(groupSize)
-	if e.grtt == grtt && e.n == n {
+	if e.grtt == grtt && e.mean == mean && e.n == n {
 		return
 	}
-	e.grtt, e.n = grtt, n
+	e.grtt, e.mean, e.n = grtt, mean, n
 	e.g = math.MaxFloat64 // T is 0: nobody is silenced
 	if t := Interval(grtt, n); t > 0 {
-		e.g = min(e.g, exp((ln(n)+1)*float64(grtt)/float64(t)))
+		e.g = min(e.g, exp((ln(n)+1)*float64(mean)/float64(t)))
 	}
 }
 

@@ -24,7 +24,7 @@ type lossGroup struct {
 // lose lets every receiver of who lose one packet, and plays the NAKs that follow until the NCF silences the rest.
 func (g *lossGroup) lose(who []int) (naks int) {
 	n := g.r.GroupSize()
-	g.r.SetGroup(g.grtt, n)
+	g.r.SetGroup(g.grtt, g.grtt, n)
 	waits, first := make([]time.Duration, len(who)), time.Duration(math.MaxInt64)
 	for i := range who {
 		waits[i] = Wait(g.rng, Interval(g.grtt, n), n)
@@ -120,7 +120,7 @@ func TestGroupSizeIndependentLoss(t *testing.T) {
 // A forged flood moves the estimate to its bounds, not past them.
 func TestGroupSizeClamped(t *testing.T) {
 	e := groupEstimate{size: 1}
-	e.setGroup(time.Second, 1e6)
+	e.setGroup(time.Second, time.Second, 1e6)
 	for range 1000 {
 		e.sample(math.MaxInt32)
 	}
@@ -138,10 +138,14 @@ func TestGroupSizeClamped(t *testing.T) {
 // The formula against draws.
 func TestGroupExpectation(t *testing.T) {
 	const rounds = 400
-	for _, advertised := range []float64{1, 10, 1000} {
+	for _, c := range []struct {
+		advertised float64
+		mean       time.Duration
+	}{{1, time.Second}, {10, time.Second}, {1000, time.Second}, {1000, time.Second / 2}} {
+		advertised := c.advertised
 		for _, n := range []int{1, 10, 100, 1000} {
 			var e groupEstimate
-			e.setGroup(time.Second, advertised)
+			e.setGroup(time.Second, c.mean, advertised)
 			rng := rand.New(rand.NewPCG(uint64(n), 5))
 			sum, waits := 0, make([]time.Duration, n)
 			for range rounds {
@@ -151,20 +155,20 @@ func TestGroupExpectation(t *testing.T) {
 					first = min(first, waits[i])
 				}
 				for _, w := range waits {
-					if w <= first+time.Second {
+					if w <= first+c.mean {
 						sum++
 					}
 				}
 			}
 			got, want := float64(sum)/rounds, e.expect(float64(n))
 			if got < want*0.8 || got > want*1.2 {
-				t.Errorf("advertised %v: %d receivers send %.2f NAKs, want %.2f", advertised, n, got, want)
+				t.Errorf("%+v: %d receivers send %.2f NAKs, want %.2f", c, n, got, want)
 			}
 		}
 	}
 	var e groupEstimate
 	for n := 1.0; n <= MaxGroupSize; n *= 10 {
-		e.setGroup(time.Second, n)
+		e.setGroup(time.Second, time.Second, n)
 		for k, last := 1.0, 0.0; k <= MaxGroupSize; k *= 1.1 {
 			if got := e.expect(k); got < last {
 				t.Fatalf("advertised %v: the expectation falls at %.1f from %v to %v", n, k, last, got)

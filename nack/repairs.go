@@ -153,19 +153,24 @@ func NewRepairs(c RepairsConfig) *Repairs {
 		requesters: newRequesters(c.MaxRequesters, c.ReceiverShare),
 		group:      groupEstimate{size: clampGroup(c.GroupSize)},
 	}
-	r.group.setGroup(c.GRTT, c.GroupSize)
+	r.group.setGroup(c.GRTT, c.GRTT, c.GroupSize)
 	return r
 }
 
 // SetHoldOff changes HoldOff, as the greatest round trip becomes known. Zero or less turns it off.
 func (r *Repairs) SetHoldOff(d time.Duration) { r.cfg.HoldOff = d }
 
+// SetNCFSpacing changes NCFSpacing. Zero or less turns it off.
+func (r *Repairs) SetNCFSpacing(d time.Duration) { r.cfg.NCFSpacing = d }
+
 // SetShare changes ReceiverShare, as the rate changes. Zero or less turns it off for what is asked from now on.
 func (r *Repairs) SetShare(bytesPerSecond int64) { r.requesters.share = bytesPerSecond }
 
-// SetGroup tells which greatest round trip and which group size receivers are told to draw their waits by; GroupSize reads their
-// NAKs accordingly.
-func (r *Repairs) SetGroup(grtt time.Duration, groupSize float64) { r.group.setGroup(grtt, groupSize) }
+// SetGroup tells which greatest round trip and which group size receivers are told to draw their waits by, and how long their
+// round trips are in the mean; GroupSize reads their NAKs accordingly.
+func (r *Repairs) SetGroup(grtt, mean time.Duration, groupSize float64) {
+	r.group.setGroup(grtt, mean, groupSize)
+}
 
 // NAK takes one number of a NAK from the receiver at from; bytes is what its repair will cost. The number is to be confirmed by
 // the next NCFs unless it was a moment ago.

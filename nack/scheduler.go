@@ -407,7 +407,7 @@ func (s *Scheduler) Due(now mono.Time, dst []seq.Num) []seq.Num {
 // fire handles all deadlines up to now. Ranges whose intervals end together were asked for together and draw one backoff
 // together, so that they fit one list again.
 func (s *Scheduler) fire(now mono.Time) {
-	ended, wait := mono.Never, time.Duration(0)
+	ended, all, few := mono.Never, time.Duration(0), time.Duration(0)
 	for len(s.timers.Items) > 0 {
 		x := s.timers.Items[0]
 		if x.deadline > now {
@@ -421,7 +421,12 @@ func (s *Scheduler) fire(now mono.Time) {
 			continue
 		}
 		if x.deadline != ended {
-			ended, wait = x.deadline, s.timing.draw(s.rng)
+			ended = x.deadline
+			all, few = s.timing.redraw(s.rng)
+		}
+		wait := all
+		if x.confirms > 0 {
+			wait = few
 		}
 		increment(&x.retries)
 		x.state = BackOff

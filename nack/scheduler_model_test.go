@@ -160,7 +160,7 @@ func (m *schedulerModel) dueNow(now mono.Time, room int) (due []seq.Num) {
 	if len(m.num) == 0 {
 		return nil
 	}
-	ended, wait := mono.Never, time.Duration(0)
+	ended, all, few := mono.Never, time.Duration(0), time.Duration(0)
 	for {
 		var next *missing
 		m.all(func(_ seq.Num, x *missing) {
@@ -176,7 +176,12 @@ func (m *schedulerModel) dueNow(now mono.Time, room int) (due []seq.Num) {
 			continue
 		}
 		if ended != next.deadline {
-			ended, wait = next.deadline, m.t.draw(m.rng)
+			ended = next.deadline
+			all, few = m.t.redraw(m.rng)
+		}
+		wait := all
+		if next.confirms > 0 {
+			wait = few
 		}
 		next.state = BackOff
 		next.retries++

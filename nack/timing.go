@@ -57,6 +57,18 @@ func (t *Timing) draw(rng *rand.Rand) time.Duration {
 	return Wait(rng, t.Backoff, t.GroupSize)
 }
 
+// redraw returns the wait before another NAK for numbers of which the source has confirmed none yet, and for the others: their repair
+// went out, and only those still ask who lost that too.
+func (t *Timing) redraw(rng *rand.Rand) (all, few time.Duration) {
+	all = t.draw(rng)
+	if t.Uniform {
+		return all, all
+	}
+	return all, Wait(rng, t.Backoff, t.GroupSize/repaired)
+}
+
+const repaired = 100 // of so many receivers one is taken to have lost the repair too
+
 // stretch returns d doubled retries times, within MaxInterval or d itself.
 func (t *Timing) stretch(d time.Duration, retries uint8) time.Duration {
 	limit := max(d, t.MaxInterval)

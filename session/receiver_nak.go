@@ -17,7 +17,7 @@ func (r *Receiver) timing() nack.Timing {
 	cfg := &r.peers.cfg
 	t := nack.Timing{
 		Backoff: nack.Interval(r.grtt, r.group), GroupSize: r.group, Uniform: cfg.UniformBackoff,
-		Repeat: 2*r.grtt + time.Millisecond, Data: 4*r.grtt + time.Millisecond,
+		Repeat: 2*r.grtt + time.Millisecond, Data: r.grtt + time.Millisecond,
 		MaxInterval: maxInterval, Tolerance: reorderWait, TolerancePackets: reorderPackets,
 		Limit: cfg.RepairTimeout,
 	}

@@ -24,6 +24,7 @@ type Source struct {
 	repairs *nack.Repairs
 	limiter *flow.Limiter
 	grtt    flow.GRTT
+	mean    flow.RTT  // of all who spoke
 	lag     flow.GRTT // the longest that a NAK came after its packet's sending: round trip, back-off, and what a busy receiver adds
 
 	packetBytes int           // a full stream packet with IP and UDP headers
@@ -152,7 +153,13 @@ func (s *Source) grace() time.Duration {
 func (s *Source) tune(now mono.Time) {
 	grtt := s.grtt.Value(now)
 	s.repairs.SetHoldOff(s.holdOff(now))
-	s.repairs.SetGroup(grtt, s.groupSize())
+	s.repairs.SetNCFSpacing(s.holdOff(now))
+	mean := grtt
+	if s.mean.Valid() {
+		mean = min(mean, s.mean.Smoothed())
+	}
+	s.grtt.SetLarge(s.groupSize() > smallGroup)
+	s.repairs.SetGroup(grtt, mean, s.groupSize())
 	if s.cfg.Rate != flow.Unlimited {
 		s.repairs.SetShare(int64(float64(s.cfg.Rate) / 8 * s.cfg.ReceiverShare))
 	}

@@ -109,9 +109,13 @@ func (s *Source) sample(now mono.Time, p *wire.Packet) {
 		return
 	}
 	s.grtt.Sample(now, min(rtt, s.far))
+	s.mean.Sample(min(rtt, s.far))
 	if s.probing {
 		s.probing = false
 		s.spm.askedAt = now
+		if s.groupSize() > smallGroup {
+			s.spm.start = finSPMs // more than once: of a million who would answer, one in a hundred does not hear the first
+		}
 	}
 	s.sampledAt = now
 }
