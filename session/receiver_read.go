@@ -19,7 +19,7 @@ type reading struct {
 	fault       LossReason // what is wrong with that message, if it is broken and nothing of it was lost
 
 	told    seq.Num    // after the latest loss that was told, if there was one
-	toldWhy LossReason // why it was
+	toldWhy LossReason // why the last message in it was
 
 	// Unordered delivery.
 	whole   queue              // first numbers of messages that are complete, in the order in which they became so
@@ -92,11 +92,11 @@ func (r *Receiver) stop(now mono.Time, what edge, span seq.Range) error {
 		r.read.fault = r.tailFault(span.From) // unless scan finds another
 		span = r.undeliverable(span.From)
 		err := &LossError{TSI: r.key.tsi, Lost: span, Reason: r.reason(span)}
+		r.read.told, r.read.toldWhy = span.To, r.reason(r.lastMessage(span))
 		for n := span.From; n != span.To; n++ {
 			r.window.Release(n)
 		}
 		r.read.skipTail, r.read.bytes = false, 0
-		r.read.told, r.read.toldWhy = span.To, err.Reason
 		r.stats.LossErrors++
 		if err.Reason == LossMalformed {
 			r.stats.Refused.Malformed++
@@ -113,6 +113,16 @@ func (r *Receiver) stop(now mono.Time, what edge, span seq.Range) error {
 		return ErrSourceLost
 	}
 	return ErrWouldBlock
+}
+
+// lastMessage returns the part of span, which cannot be delivered, that is known to be of the message that its last packet is of.
+func (r *Receiver) lastMessage(span seq.Range) seq.Range {
+	last := span.To.Add(-1)
+	if r.window.State(last) == window.Have {
+		p, _ := r.window.Packet(last)
+		return seq.Range{From: seq.Min(last, seq.Max(span.From, p.Fragment.First)), To: span.To}
+	}
+	return seq.Range{From: last, To: span.To}
 }
 
 // tailFault says what is wrong with packet n, if it was not lost: it is more of a message whose beginning was told as lost just before, or

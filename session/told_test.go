@@ -44,6 +44,29 @@ func TestRestOfLostMessage(t *testing.T) {
 	want(6, 7, LossMalformed)
 }
 
+// It is the reason of that message, and not that of others which were told together with it.
+func TestRestOfSecondLostMessage(t *testing.T) {
+	ps := forgedPeers(func(c *PeersConfig) { c.MaxMessage = 3000 })
+	ps.Handle(0, forgedMeta, forgedSPM(0, 0, seq.Num(0).Add(-1)))
+	ps.Handle(0, forgedMeta, forgedData(0, 0, []byte("a")))
+	r := ps.Accept()
+	b := make([]byte, 5000)
+	if n, err := r.ReadMessage(0, b); n != 1 || err != nil {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	ps.Handle(1, forgedMeta, forgedFragment(2, 2, 0, 4000, 1384)) // 1 is missing
+	ps.Handle(1, forgedMeta, forgedFragment(3, 2, 1384, 4000, 1384))
+	ps.Handle(1, forgedMeta, forgedSPM(1, 2, 3))
+	for _, want := range []LossError{{Lost: seq.Range{From: 1, To: 4}, Reason: LossTrail}, {Lost: seq.Range{From: 4, To: 5}, Reason: LossMalformed}} {
+		_, err := r.ReadMessage(1, b)
+		var loss *LossError
+		if !errors.As(err, &loss) || loss.Lost != want.Lost || loss.Reason != want.Reason {
+			t.Errorf("%v, want the loss of %v: %v", err, want.Lost, want.Reason)
+		}
+		ps.Handle(1, forgedMeta, forgedFragment(4, 2, 2768, 4000, 1232))
+	}
+}
+
 // A source falls silent while more is missing than the window has slots for: unordered delivery counts all of it before the end.
 func TestUnorderedCountsAllLost(t *testing.T) {
 	ps := forgedPeers(func(c *PeersConfig) { c.Unordered, c.MaxWindow = true, 4 })
