@@ -65,14 +65,12 @@ func (ps *Peers) Waits() (answer, spmr bool) {
 	return answer, spmr
 }
 
-// WaitsUntil returns the first instant at which one of those waits ends; mono.Never when none runs.
+// WaitsUntil returns the first instant at which one of those waits ends, or another wait before an SPMR; mono.Never when none runs. If
+// nothing is missing, nothing is sent before.
 func (ps *Peers) WaitsUntil() mono.Time {
 	at := mono.Never
 	for _, r := range ps.list {
-		at = min(at, r.answer.at)
-		if r.spmrFrom != mono.Never {
-			at = min(at, r.spmrAt)
-		}
+		at = min(at, r.answer.at, r.spmrAt)
 	}
 	return at
 }
@@ -116,6 +114,17 @@ func (ps *Peers) InOrder(m Meta, p *wire.Packet) bool {
 	switch {
 	case r == nil || r.spms == 0: // RFC 3208, 6.1: what comes before the first SPM is held; the SPM says where the start is
 		return data || p.Type == wire.TypeSPM && p.Lead.Add(1) == p.Trail && (r == nil || !r.window.Started())
+	case !r.accepted: // this packet may be the one with which it is: all that is missing since the start counts then
+		end, lead := r.window.End(), r.lead
+		switch {
+		case data && p.Sqn == end:
+			end++
+		case data:
+			lead = seq.Max(lead, p.Sqn)
+		case p.Type == wire.TypeSPM:
+			lead = seq.Max(lead, p.Lead)
+		}
+		return r.start == r.window.Next() && r.window.Missing() == 0 && lead.Less(end)
 	case data:
 		return p.Sqn.LessEq(r.window.End())
 	case p.Type == wire.TypeSPM:

@@ -58,27 +58,20 @@ type ranked struct {
 func newClass(g *Group) *class {
 	c := &class{g: g, apart: make([]*apart, g.count)}
 	c.peers = g.blank.Clone(rand.New(&c.draws))
-	c.alarm = alarm{host: g.first + g.count, index: -1, who: c} // after its receivers
+	c.alarm = alarm{host: g.first - 1, index: -1, who: c} // before its receivers: they may get alarms of this instant
 	g.n.classes = append(g.n.classes, c)
 	g.n.reset(&c.alarm, c.peers.Deadline())
 	return c
 }
 
 // size is how many receivers share the engine.
-func (c *class) size() int {
-	if c.g.present != nil {
-		count := 0
-		c.each(func(int32) { count++ })
-		return count
-	}
-	return c.g.count - len(c.g.own) - len(c.g.fresh)
-}
+func (c *class) size() int { return c.g.count - c.g.away - len(c.g.own) - len(c.g.fresh) }
 
 // each calls f for each receiver that shares the engine.
 func (c *class) each(f func(i int32)) {
-	for i, m := range c.g.members {
-		if m == nil && (c.g.present == nil || c.g.present[i]) {
-			f(int32(i))
+	for i := range int32(c.g.count) {
+		if c.g.shares(i) {
+			f(i)
 		}
 	}
 }
@@ -109,7 +102,7 @@ func (g *Group) handleShared(e *event) {
 				break
 			}
 			for _, i := range e.lost[j] {
-				if g.members[i] == nil && (g.present == nil || g.present[i]) {
+				if g.shares(i) {
 					m := c.split(i)
 					m.from = int32(j)
 					g.members[i] = m
@@ -236,6 +229,11 @@ func (c *class) take(k *packet) {
 	c.peers.Handle(n.now, k.meta, &k.p)
 	g.read(c.peers, &c.log, 0, c)
 	n.shared = nil
+	c.settle(drawn)
+}
+
+// settle notes what the engine waits for, after it had work; drawn is how many random numbers it had drawn before.
+func (c *class) settle(drawn uint64) {
 	answer, spmr := c.peers.Waits() // with one source, one of them at a time
 	c.waits = answer || spmr
 	switch {
@@ -244,7 +242,17 @@ func (c *class) take(k *packet) {
 	case c.draws.n > drawn:
 		c.scout = scouting{draw: c.draws.n - 1, until: -1, answer: answer}
 	}
-	n.reset(&c.alarm, c.peers.Deadline())
+	c.wake()
+}
+
+// wake sets the alarm: for what the engine does by itself, and for when the next scout is wanted. The newest one may not have an alarm
+// then: a wait comes to nothing where packets were lost since.
+func (c *class) wake() {
+	at := c.peers.Deadline()
+	if c.waits && !c.scout.done {
+		at = min(at, c.scout.until)
+	}
+	c.g.n.reset(&c.alarm, at)
 }
 
 // dissolve gives every receiver an engine of its own.
@@ -258,18 +266,22 @@ func (c *class) dissolve() {
 // not come.
 func (c *class) lookOut(from int32) {
 	s := &c.scout
-	for c.waits && !s.done && s.until <= c.g.n.now {
+	if !c.waits || s.done || s.until > c.g.n.now {
+		return
+	}
+	for s.until <= c.g.n.now {
 		i, ok := c.nextScout()
 		if !ok {
 			s.done = true
-			return
+			break
 		}
-		if c.g.members[i] != nil || c.g.present != nil && !c.g.present[i] {
+		if !c.g.shares(i) {
 			continue
 		}
 		m := c.g.member(i)
 		m.from, s.until = from, m.peers.WaitsUntil()
 	}
+	c.wake()
 }
 
 // nextScout returns the receiver with the next larger random number. Few are ever wanted: they are sorted a band at a time.
@@ -312,13 +324,29 @@ func (c *class) nextScout() (int32, bool) {
 	return i, true
 }
 
-// ring serves the engine's alarm: what happens to all of them by itself.
+// ring serves the engine's alarm: what happens to all of them by itself, which is not much. The engine forgets a source, and those who
+// have something for themselves have that beside a source: they get engines. Or all of them would speak at this instant, having
+// waited since they heard one of them.
 func (c *class) ring() {
 	n, g := c.g.n, c.g
-	if c.size() == 0 {
+	switch {
+	case c.size() == 0:
 		n.unset(&c.alarm)
 		return
+	case c.peers.Deadline() > n.now:
+		c.wake()
+		return
+	case c.peers.WaitsUntil() <= n.now:
+		c.dissolve()
+		return
 	}
+	for i, a := range c.apart {
+		if a != nil && g.shares(int32(i)) {
+			g.member(int32(i))
+		}
+		c.apart[i] = nil
+	}
+	drawn := c.draws.n
 	n.shared = c
 	c.peers.Advance(n.now)
 	g.read(c.peers, &c.log, 0, c)
@@ -326,5 +354,5 @@ func (c *class) ring() {
 	if t := (session.Transmit{B: n.send[:0]}); c.peers.Poll(n.now, &t) {
 		panic("BUG: sim: a shared engine speaks")
 	}
-	n.reset(&c.alarm, c.peers.Deadline())
+	c.settle(drawn)
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -51,6 +52,7 @@ type Group struct {
 	own       []int32   // those that are not nil, ascending; nil without Shared: all present ones
 	sparse    bool      // own is in use
 	present   []bool    // nil: all
+	away      int       // how many are not
 	class     *class    // nil without Shared
 	everybody []int32   // scratch
 	fresh     []int32   // scratch: receivers that got an engine at this event, in order
@@ -84,7 +86,11 @@ func (n *Network) Receivers(count int, cfg GroupConfig) *Group {
 	if cfg.Switch == nil {
 		cfg.Switch = n.root
 	}
+	if count < 0 {
+		panic(fmt.Sprintf("sim: %d receivers", count))
+	}
 	g := &Group{n: n, cfg: cfg, at: cfg.Switch, count: count, members: make([]*member, count), up: map[int32]*link{}}
+	g.present, g.away = make([]bool, count), count
 	g.first = n.number(owner{group: g}, count)
 	g.peers = session.PeersConfig{
 		DestinationPort: port, Group: n.Group(), UDPPort: port, HopLimit: 64, MaxWindow: 65536, WindowBytes: 96 << 20,
@@ -100,41 +106,46 @@ func (n *Network) Receivers(count int, cfg GroupConfig) *Group {
 	}
 	g.SetLinks(cfg.Down, cfg.Up)
 	cfg.Switch.groups = append(cfg.Switch.groups, g)
-	if cfg.Absent {
-		g.present = make([]bool, count)
-		return g
+	if !cfg.Absent {
+		g.Join()
 	}
-	g.Join()
 	return g
 }
 
 // Join lets all absent receivers of the group join, each with a new engine.
 func (g *Group) Join() {
+	if g.away == 0 {
+		return
+	}
 	g.blank = session.NewPeers(g.n.now, g.peers, nil)
-	if g.cfg.Shared && g.class == nil && g.n.sources < 2 && !slices.Contains(g.present, true) {
-		g.present, g.sparse = nil, true
+	if g.cfg.Shared && g.class == nil && g.n.sources < 2 && g.away == g.count {
+		g.present, g.away, g.sparse = nil, 0, true
 		g.class = newClass(g)
 		return
 	}
-	for i := range g.count {
-		if g.present == nil && g.members[i] == nil || g.present != nil && !g.present[i] {
-			g.join(int32(i))
+	for i := range int32(g.count) {
+		if !g.here(i) {
+			g.join(i)
 		}
-	}
-	if g.present != nil && !slices.Contains(g.present, false) {
-		g.present = nil
 	}
 }
 
-// join gives receiver i a new engine.
+// join gives receiver i, which is absent, a new engine.
 func (g *Group) join(i int32) {
 	m := g.newMember(i, 0)
 	m.peers = g.blank.Clone(&m.rng)
-	g.install(m)
-	if g.present != nil {
-		g.present[i] = true
+	g.present[i] = true
+	if g.away--; g.away == 0 {
+		g.present = nil
 	}
+	g.install(m)
 }
+
+// here reports whether receiver i is present.
+func (g *Group) here(i int32) bool { return g.present == nil || g.present[i] }
+
+// shares reports whether receiver i shares an engine.
+func (g *Group) shares(i int32) bool { return g.members[i] == nil && g.here(i) }
 
 // newMember returns receiver i with drawn of its random numbers used.
 func (g *Group) newMember(i int32, drawn uint64) *member {
@@ -243,7 +254,7 @@ func (g *Group) send(pkts []*packet) {
 // sendOne puts packets on the link to receiver i.
 func (g *Group) sendOne(i int, pkts []*packet) {
 	n := g.n
-	if g.present != nil && !g.present[i] {
+	if !g.here(int32(i)) {
 		return
 	}
 	if n.cfg.Drop != nil {
@@ -274,7 +285,7 @@ func (g *Group) sendOne(i int, pkts []*packet) {
 
 // handleOne takes packets that came to receiver i.
 func (g *Group) handleOne(i int, pkts []*packet) {
-	if g.present != nil && !g.present[i] {
+	if !g.here(int32(i)) {
 		return
 	}
 	m := g.member(int32(i))
@@ -485,7 +496,7 @@ func (m *member) ring() { m.serve() }
 
 // SetStalled makes the application of receiver i stop reading, or go on.
 func (g *Group) SetStalled(i int, stalled bool) {
-	if g.present != nil && !g.present[i] {
+	if !g.here(int32(i)) {
 		return
 	}
 	m := g.member(int32(i))
@@ -502,7 +513,7 @@ func (g *Group) SetStalled(i int, stalled bool) {
 
 // Leave takes receiver i out of the group, at once and without a word. What it has read still counts.
 func (g *Group) Leave(i int) {
-	if g.present != nil && !g.present[i] {
+	if !g.here(int32(i)) {
 		return
 	}
 	m := g.member(int32(i))
@@ -510,6 +521,7 @@ func (g *Group) Leave(i int) {
 		g.present = slices.Repeat([]bool{true}, g.count)
 	}
 	g.present[i] = false
+	g.away++
 	g.members[i] = nil
 	g.n.unset(&m.alarm)
 	g.n.stats.Engines--
@@ -562,7 +574,7 @@ func (g *Group) Stats() GroupStats {
 	if g.class != nil {
 		s.add(g.class.peers.Stats(), &g.class.log, uint64(g.class.size()))
 		for i, a := range g.class.apart {
-			if a != nil && g.members[i] == nil && (g.present == nil || g.present[i]) {
+			if a != nil && g.shares(int32(i)) {
 				s.Sessions.AddOwn(&a.own, g.class.peers)
 			}
 		}
@@ -573,7 +585,7 @@ func (g *Group) Stats() GroupStats {
 // Receiver returns the counters of one receiver; ok is false when it is absent.
 func (g *Group) Receiver(i int) (st GroupStats, ok bool) {
 	switch m := g.members[i]; {
-	case g.present != nil && !g.present[i]:
+	case !g.here(int32(i)):
 		return st, false
 	case m != nil:
 		st.add(m.peers.Stats(), &m.log, 1)
@@ -607,7 +619,7 @@ func (g *Group) Sessions(i int, f func(tsi wire.TSI, st session.ReceiverStats)) 
 	switch {
 	case m != nil:
 		ps = m.peers
-	case g.class != nil && (g.present == nil || g.present[i]):
+	case g.here(int32(i)):
 		ps = g.class.split(int32(i)).peers // a copy, with what it has for itself
 	default:
 		return

@@ -179,8 +179,10 @@ func (n *Network) number(o owner, count int) int {
 	if limit := 1<<24 - 2; n.hosts+count > limit {
 		panic(fmt.Sprintf("sim: more than %d hosts", limit))
 	}
-	n.hosts += count
-	n.owners = append(n.owners, o)
+	if count > 0 {
+		n.hosts += count
+		n.owners = append(n.owners, o)
+	}
 	return o.first
 }
 
@@ -228,7 +230,9 @@ func (n *Network) step(end mono.Time) bool {
 			for _, c := range n.classes {
 				c.lookOut(0)
 			}
-			n.alarms.Items[0].who.ring()
+			if a := n.alarms.Items[0]; a.at <= n.now { // else it was for lookOut alone
+				a.who.ring()
+			}
 			return true
 		}
 		return false
