@@ -73,6 +73,7 @@ type peersFuzz struct {
 	said     map[*Receiver]int64 // IP bytes of NAKs
 	messages int
 	losses   int
+	clones   int
 	buf      []byte
 }
 
@@ -251,6 +252,9 @@ func (f *peersFuzz) step(p *program) {
 
 // clone goes on with a clone, which must be like its original.
 func (f *peersFuzz) clone() {
+	if f.clones++; f.clones > 4 {
+		return // they copy all memory
+	}
 	drawn := false // a wait that the clone draws anew
 	for _, r := range f.ps.list {
 		if r.naks.Len() > 0 {
