@@ -70,8 +70,28 @@ func TestReadsProgress(t *testing.T) {
 	}
 }
 
+// What go test says at the end of a target's time by mistake is no failure; anything more is one.
+func TestOnlyLate(t *testing.T) {
+	const late = "--- FAIL: FuzzX (69.76s)\n    context deadline exceeded\nFAIL\nexit status 1\nFAIL\texample.com/x\t69.798s\n"
+	for _, c := range []struct {
+		said, input string
+		want        bool
+	}{
+		{late, "", true},
+		{late, "x/testdata/fuzz/FuzzX/1", false},
+		{"    x_test.go:7: wrong\n" + late, "", false},
+		{strings.Replace(late, "context", "    x_test.go:7: wrong\n    context", 1), "", false},
+		{strings.Replace(late, "context deadline exceeded", "fuzzing process hung or terminated unexpectedly", 1), "", false},
+		{"", "", false},
+	} {
+		if got := (result{said: c.said, input: c.input}).onlyLate(); got != c.want {
+			t.Errorf("%q with input %q: only late %v, want %v", c.said, c.input, got, c.want)
+		}
+	}
+}
+
 func TestFlags(t *testing.T) {
-	for _, args := range [][]string{{"-time", "0s"}, {"-parallel", "0"}, {"-run", "("}, {"x"}, {"-time", "soon"}} {
+	for _, args := range [][]string{{"-time", "0s"}, {"-parallel", "0"}, {"-each", "-1s"}, {"-run", "("}, {"x"}, {"-time", "soon"}} {
 		var out bytes.Buffer
 		if code := run(args, &out, &out); code != 2 {
 			t.Errorf("%q: exit code %d", args, code)

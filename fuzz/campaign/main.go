@@ -2,6 +2,7 @@
 //
 //	go run ./fuzz/campaign -time 30m                     all targets
 //	go run ./fuzz/campaign -time 5m -run 'session|wire'  those whose package or name matches
+//	go run ./fuzz/campaign -each 20s                     all, so long each
 //	go run ./fuzz/campaign -list                         only their names
 //
 // It is run from the root of the module. Targets run one after the other, each with -parallel workers. What go test finds
@@ -26,6 +27,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 type options struct {
 	total    time.Duration
+	each     time.Duration // 0: its share of total
 	run      *regexp.Regexp
 	parallel int
 	minimize string
@@ -37,6 +39,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f := flag.NewFlagSet("campaign", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.DurationVar(&o.total, "time", 10*time.Minute, "fuzzing time of all targets together")
+	f.DurationVar(&o.each, "each", 0, "fuzzing time of each target; 0: its share of -time")
 	f.IntVar(&o.parallel, "parallel", 1, "workers of each target")
 	f.StringVar(&o.minimize, "minimize", "10x", "how long to shrink an input, as go test's -fuzzminimizetime")
 	f.BoolVar(&o.list, "list", false, "only name the targets")
@@ -45,7 +48,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
-	if f.NArg() > 0 || o.total <= 0 || o.parallel < 1 {
+	if f.NArg() > 0 || o.total <= 0 || o.each < 0 || o.parallel < 1 {
 		return o, fmt.Errorf("campaign: -time and -parallel are positive, and there are no arguments")
 	}
 	o.run, err = regexp.Compile(*pattern)
@@ -82,12 +85,18 @@ func run(args []string, stdout, stderr io.Writer) int {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
 	share := max(o.total/time.Duration(len(targets)), time.Second)
+	if o.each > 0 {
+		share = o.each
+	}
 	fmt.Fprintf(stdout, "%d targets, %v each\n", len(targets), share.Round(time.Second))
 	var results []result
 	for i, t := range targets {
 		r := fuzz(t, share, o, stdout, stop)
 		results = append(results, r)
 		fmt.Fprintf(stdout, "%d/%d %s\n", i+1, len(targets), r)
+		if r.bad() {
+			fmt.Fprint(stdout, r.said)
+		}
 		if r.stopped {
 			break
 		}
