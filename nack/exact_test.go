@@ -26,10 +26,10 @@ func TestExact(t *testing.T) {
 		{"Wait", exactWait, 0x372d5b35c40c29b7},
 		{"UniformWait", exactUniformWait, 0x80b329d0bd168732},
 		{"Interval", exactInterval, 0xbfbdc0e1f243927e},
-		{"group", exactGroup, 0xb9dbdc80600da4d8},
+		{"group", exactGroup, 0xf32848e190d14c94},
 		{"requesters", exactRequesters, 0xda1e65223f13fbb3},
 		{"Scheduler", exactScheduler, 0x77170e0670d87ea8},
-		{"Repairs", exactRepairs, 0x580024e1cba37be},
+		{"Repairs", exactRepairs, 0xeb6b5f5551cce067},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := &trace{fnv.New64a()}

@@ -32,11 +32,14 @@ type groupEstimate struct {
 	n    float64       // N
 	g    float64       // e^(lambda*D/T)
 	next mono.Time     // when the next number may be counted
+	seen int           // counts so far, up to settled
 }
 
 const (
-	gain = 1. / 20 // how fast the estimate follows; it scatters by a third about the truth
-	leap = 2       // it at most doubles with one count
+	gain    = 1. / 20 // how fast the estimate follows in the end; it scatters by a third about the truth
+	hurry   = 5       // times as fast at the beginning, for the first guess may be far off,
+	settled = 100     // and less and less so until that many counts
+	leap    = 2       // it at most doubles with one count
 )
 
 // setGroup tells what receivers use from now on, T by Interval and N, and D.
@@ -75,6 +78,8 @@ func (e *groupEstimate) begin(now mono.Time) bool {
 
 // sample takes in that naks NAKs came for one number.
 func (e *groupEstimate) sample(naks int) {
-	step := float64(gain * (float64(naks)/e.expect(e.size) - 1))
+	e.seen = min(e.seen+1, settled)
+	fast := min(settled/float64(e.seen), hurry)
+	step := float64(gain * fast * (float64(naks)/e.expect(e.size) - 1))
 	e.size = clampGroup(float64(e.size * min(exp(step), leap)))
 }
