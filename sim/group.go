@@ -39,24 +39,23 @@ type Group struct {
 	count int
 
 	// Either down is a link for each receiver (nil while all are perfect), or loss and delay are the same law for all.
-	down      []*netem.Link
-	up        map[int32]*link
-	delay     time.Duration
-	loss      sampler
-	lossy     bool // some link loses
-	mtu       int
-	plain     bool // loss, delay and mtu say it all
-	blank     *session.Peers
-	peers     session.PeersConfig
-	members   []*member // nil: shared, or absent
-	own       []int32   // those that are not nil, ascending; nil without Shared: all present ones
-	sparse    bool      // own is in use
-	present   []bool    // nil: all
-	away      int       // how many are not
-	class     *class    // nil without Shared
-	everybody []int32   // scratch
-	fresh     []int32   // scratch: receivers that got an engine at this event, in order
-	gone      GroupStats
+	down    []*netem.Link
+	up      map[int32]*link
+	delay   time.Duration
+	loss    sampler
+	lossy   bool // some link loses
+	mtu     int
+	plain   bool // loss, delay and mtu say it all
+	blank   *session.Peers
+	peers   session.PeersConfig
+	members []*member // nil: shared, or absent
+	own     []int32   // those that are not nil, ascending; nil without Shared: all present ones
+	sparse  bool      // own is in use
+	present []bool    // nil: all
+	away    int       // how many are not
+	class   *class    // nil without Shared
+	fresh   []int32   // scratch: receivers that got an engine at this event, in order
+	gone    GroupStats
 }
 
 // member is a receiver with an engine of its own.

@@ -214,7 +214,7 @@ func (n *Network) pass(l *link, pkts []*packet, to, from *Switch) {
 // route passes packets on towards one host.
 func (s *Switch) route(pkts []*packet) {
 	o := s.n.owner(pkts[0].to)
-	at := s.n.root
+	var at *Switch
 	if o.group != nil {
 		at = o.group.at
 	} else {
