@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"io"
+	"time"
 )
 
 // console reads what a guest says, line by line, and passes on what is not about itself.
@@ -14,9 +16,11 @@ type console struct {
 	up, end func() // called at the first and the last line
 
 	isUp, isEnded bool
-	code          int  // valid when isEnded
-	noTests       bool // go test found nothing to run, which is no error to it
-	before        tail // what came before the first line
+	code          int // valid when isEnded
+	since         time.Time
+	clock, wall   time.Duration // from the first line to the last, by the guest's clock and by ours
+	noTests       bool          // go test found nothing to run, which is no error to it
+	before        tail          // what came before the first line
 }
 
 // noTestsLine is what a test program prints whose -test.run fits nothing.
@@ -45,14 +49,23 @@ func (c *console) read(r io.Reader) (werr error) {
 
 // marker takes a line that the guest says about itself.
 func (c *console) marker(line []byte) bool {
-	what, code := parseMarker(string(line), c.nonce)
-	switch what {
+	s := parseMarker(string(line), c.nonce)
+	switch s.what {
 	case "up":
-		c.isUp = true
+		c.isUp, c.since = true, time.Now()
 		c.up()
 	case "exit":
-		c.isEnded, c.code = true, code
+		c.isEnded, c.code = true, s.code
+		c.clock, c.wall = s.after, time.Since(c.since)
 		c.end()
 	}
-	return what != ""
+	return s.what != ""
+}
+
+// wrongClock returns an error if the guest's clock was not the time's: what was measured there is worth nothing then.
+func (c *console) wrongClock() error {
+	if d := (c.clock - c.wall).Abs(); d > c.wall/10+time.Second {
+		return fmt.Errorf("the guest's clock went %v in %v", c.clock, c.wall)
+	}
+	return nil
 }

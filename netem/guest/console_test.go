@@ -6,31 +6,51 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 )
 
 func TestParseMarker(t *testing.T) {
+	exit := func(code int) string { return exitLine("N", code, 1500*time.Millisecond) }
 	for _, c := range []struct {
-		line, what string
-		code       int
+		line string
+		want said
 	}{
-		{upLine("N"), "up", 0},
-		{exitLine("N", 0) + "\r\n", "exit", 0},
-		{exitLine("N", 255) + "\n", "exit", 255},
-		{"[    2.1] random: crng init done" + exitLine("N", 3) + "\r\r\n", "exit", 3},
-		{exitLine("M", 0), "", 0},               // somebody else's
-		{marker + " N exit ", "", 0},            // cut
-		{marker + " N exit 1 more", "", 0},      //
-		{marker + " N exit -1", "", 0},          //
-		{marker + " N exit 256", "", 0},         //
-		{marker + " N upper", "", 0},            //
-		{marker + "N up", "", 0},                //
-		{"ok  	rmcast 1.0s", "", 0},             //
-		{"exit 0", "", 0},                       //
-		{"", "", 0},                             //
-		{`"` + upLine("N") + `"` + "\n", "", 0}, // quoted by a program
+		{upLine("N"), said{what: "up"}},
+		{exit(0) + "\r\n", said{"exit", 0, 1500 * time.Millisecond}},
+		{exit(255) + "\n", said{"exit", 255, 1500 * time.Millisecond}},
+		{"[    2.1] random: crng init done" + exit(3) + "\r\r\n", said{"exit", 3, 1500 * time.Millisecond}},
+		{exitLine("M", 0, 0), said{}}, // somebody else's
+		{marker + " N exit ", said{}}, // cut, and otherwise wrong
+		{marker + " N exit 0", said{}},
+		{marker + " N exit 0 after ", said{}},
+		{marker + " N exit 0 after 1", said{}},
+		{marker + " N exit 0 after 1s more", said{}},
+		{marker + " N exit -1 after 1s", said{}},
+		{marker + " N exit 256 after 1s", said{}},
+		{marker + " N 0 after 1s", said{}},
+		{marker + " N upper", said{}},
+		{marker + "N up", said{}},
+		{"ok  	rmcast 1.0s", said{}},
+		{"exit 0 after 1s", said{}},
+		{"", said{}},
+		{`"` + upLine("N") + `"` + "\n", said{}}, // quoted by a program
 	} {
-		if what, code := parseMarker(c.line, "N"); what != c.what || code != c.code {
-			t.Errorf("%q: %q %d, want %q %d", c.line, what, code, c.what, c.code)
+		if got := parseMarker(c.line, "N"); got != c.want {
+			t.Errorf("%q: %+v, want %+v", c.line, got, c.want)
+		}
+	}
+}
+
+func TestWrongClock(t *testing.T) {
+	for _, c := range []struct {
+		clock, wall time.Duration
+		wrong       bool
+	}{
+		{time.Second, time.Second, false}, {60 * time.Second, 64 * time.Second, false}, {0, time.Second, false},
+		{500 * time.Second, 63 * time.Second, true}, {40 * time.Second, 60 * time.Second, true}, {3 * time.Second, time.Second, true},
+	} {
+		if err := (&console{clock: c.clock, wall: c.wall}).wrongClock(); (err != nil) != c.wrong {
+			t.Errorf("%v in %v: %v", c.clock, c.wall, err)
 		}
 	}
 }
@@ -46,7 +66,7 @@ func listen(r io.Reader, all bool) (c *console, text string, ups, ends int) {
 }
 
 func TestConsole(t *testing.T) {
-	text := "kernel\r\n" + upLine("N") + "\r\n" + "=== RUN\r\n--- PASS\r\n" + exitLine("N", 5) + "\r\nPower down\r\n"
+	text := "kernel\r\n" + upLine("N") + "\r\n" + "=== RUN\r\n--- PASS\r\n" + exitLine("N", 5, 0) + "\r\nPower down\r\n"
 	for _, r := range []io.Reader{strings.NewReader(text), iotest.OneByteReader(strings.NewReader(text))} {
 		c, got, ups, ends := listen(r, false)
 		if got != "=== RUN\n--- PASS\n" || ups != 1 || ends != 1 || !c.isUp || !c.isEnded || c.code != 5 || c.noTests {
@@ -63,13 +83,13 @@ func TestConsole(t *testing.T) {
 
 func TestConsoleOfABrokenGuest(t *testing.T) {
 	// The last line is missing, or cut.
-	for _, end := range []string{"", "panic: BUG", exitLine("N", 0)[:12], marker + " N exit"} {
+	for _, end := range []string{"", "panic: BUG", exitLine("N", 0, 0)[:12], marker + " N exit 0"} {
 		c, _, ups, ends := listen(strings.NewReader(upLine("N")+"\r\ntext\r\n"+end), false)
 		if c.isEnded || ups != 1 || ends != 0 {
 			t.Errorf("%q: ended: %v", end, c.isEnded)
 		}
 	}
-	c, got, _, _ := listen(strings.NewReader(upLine("N")+"\ntesting: warning: no tests to run\r\nPASS\r\n"+exitLine("N", 0)+"\n"), false)
+	c, got, _, _ := listen(strings.NewReader(upLine("N")+"\ntesting: warning: no tests to run\r\nPASS\r\n"+exitLine("N", 0, 0)+"\n"), false)
 	if !c.noTests || !strings.HasSuffix(got, "PASS\n") {
 		t.Errorf("no tests: %v, %q", c.noTests, got)
 	}
@@ -78,7 +98,7 @@ func TestConsoleOfABrokenGuest(t *testing.T) {
 // A console that cannot be printed is read to its end all the same.
 func TestConsoleReadsOn(t *testing.T) {
 	c := &console{nonce: "N", out: brokenWriter{}, up: func() {}, end: func() {}}
-	err := c.read(strings.NewReader(upLine("N") + "\na\nb\n" + exitLine("N", 7) + "\n"))
+	err := c.read(strings.NewReader(upLine("N") + "\na\nb\n" + exitLine("N", 7, 0) + "\n"))
 	if err == nil || !c.isEnded || c.code != 7 {
 		t.Errorf("%v, %+v", err, c)
 	}

@@ -22,11 +22,12 @@ func beInit() {
 	if _, err := os.Stat("/" + jobFile); err != nil {
 		return // the first process of a container
 	}
+	begin := time.Now()
 	j, code, err := guest()
 	if err != nil {
 		fmt.Println("guest:", err)
 	}
-	fmt.Println(exitLine(j.Nonce, code))
+	fmt.Println(exitLine(j.Nonce, code, time.Since(begin)))
 	unix.IoctlSetInt(1, unix.TCSBRK, 1) // until the console has sent all of it
 	unix.Sync()
 	err = unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)

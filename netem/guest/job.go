@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // job is what the guest is told to do, in the file jobFile of its first file system.
@@ -26,32 +27,42 @@ type program struct {
 
 // The guest says two things about itself on the console, beside what its programs print:
 //
-//	rmcast-guest <nonce> up          first of all, when the kernel has started it
-//	rmcast-guest <nonce> exit <n>    last of all
+//	rmcast-guest <nonce> up                    first of all, when the kernel has started it
+//	rmcast-guest <nonce> exit <n> after <t>    last of all, with the time since then by the guest's clock
 //
 // Without the last one nothing is known of what happened, whatever qemu's own exit code: that is 0 after a panic too.
 const marker = "rmcast-guest"
 
 func upLine(nonce string) string { return marker + " " + nonce + " up" }
-func exitLine(nonce string, code int) string {
-	return fmt.Sprintf("%s %s exit %d", marker, nonce, code)
+
+func exitLine(nonce string, code int, after time.Duration) string {
+	return fmt.Sprintf("%s %s exit %d after %v", marker, nonce, code, after)
 }
 
-// parseMarker reads a line of the console. what is "up" or "exit", and "" for a line that is something else. A kernel's message may
-// stand before a marker on its line, and a serial line's carriage return behind it.
-func parseMarker(line, nonce string) (what string, code int) {
+// said is what the guest said about itself in a line: "up" or "exit", or "" in a line that is something else.
+type said struct {
+	what  string
+	code  int // of exit
+	after time.Duration
+}
+
+// parseMarker reads a line of the console. A kernel's message may stand before a marker on its line, and a serial line's carriage
+// return behind it.
+func parseMarker(line, nonce string) said {
 	_, rest, ok := strings.Cut(line, marker+" "+nonce+" ")
 	if !ok {
-		return "", 0
+		return said{}
 	}
 	rest = strings.TrimRight(rest, "\r\n")
 	if rest == "up" {
-		return "up", 0
+		return said{what: "up"}
 	}
-	if number, ok := strings.CutPrefix(rest, "exit "); ok {
-		if code, err := strconv.Atoi(number); err == nil && code >= 0 && code <= 255 {
-			return "exit", code
-		}
+	rest, isExit := strings.CutPrefix(rest, "exit ")
+	number, duration, hasTime := strings.Cut(rest, " after ")
+	code, err := strconv.Atoi(number)
+	after, terr := time.ParseDuration(duration)
+	if isExit && hasTime && err == nil && terr == nil && code >= 0 && code <= 255 {
+		return said{"exit", code, after}
 	}
-	return "", 0
+	return said{}
 }
