@@ -59,7 +59,6 @@ type deliveryFuzz struct {
 	book    ledger
 	ends    []*deliveryEnd
 	toSrc   []letter
-	lossy   bool // the network was bad for longer than a receiver asks
 }
 
 type letter struct {
