@@ -243,7 +243,7 @@ func (f *peersFuzz) step(p *program) {
 		case 0:
 			*base = seq.Num(p.u32())
 		case 1:
-			*base = base.Add(1 << 31)
+			*base += 1 << 31
 		default:
 			*base = base.Add(p.u16())
 		}
