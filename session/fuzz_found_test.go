@@ -77,3 +77,38 @@ func TestLeadStaysComparable(t *testing.T) {
 		t.Errorf("an SPM of 2^31-1 numbers was believed: trail %d, lead %d", x.trail, x.lead)
 	}
 }
+
+// What a source claimed and nobody will send is given up in one go, however much it is: unordered delivery went through it number by
+// number, a window at a time, up to 2^30 of them.
+func TestSilentSourceFarAhead(t *testing.T) {
+	lost := 0
+	ps := forgedPeers(func(c *PeersConfig) {
+		c.Unordered, c.MaxWindow = true, 1024
+		c.Trace = func(e Event) {
+			if e.Kind == EventLost {
+				if lost++; lost > 100 {
+					t.Fatal("100 times something was lost, and no end of it")
+				}
+			}
+		}
+	})
+	ps.Handle(0, forgedMeta, forgedSPM(0, 0, seq.Num(0).Add(-1)))
+	ps.Handle(0, forgedMeta, forgedData(0, 0, []byte("x")))
+	r := ps.Accept()
+	const far = 1 << 29
+	for n := range seq.Num(2) {
+		ps.Handle(1, forgedMeta, forgedData(far+n, 0, []byte("y"))) // the second confirms the first
+	}
+	b := make([]byte, 10)
+	if n, err := r.ReadMessage(1, b); n != 1 || err != nil {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	now := mono.Time(expiryForeign + time.Second)
+	ps.Advance(now)
+	if n, err := r.ReadMessage(now, b); !isEnd(err) {
+		t.Errorf("%d bytes, %v: the source is gone", n, err)
+	}
+	if st := r.Stats(); st.Lost != far+1 || st.Missing != st.Lost {
+		t.Errorf("%d lost, %d missing, want %d", st.Lost, st.Missing, far+1)
+	}
+}

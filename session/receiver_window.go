@@ -185,6 +185,10 @@ func (r *Receiver) extend(now mono.Time, end seq.Num) {
 		return
 	}
 	for {
+		if r.silent() && r.peers.cfg.Unordered && r.window.Next() == r.window.End() {
+			r.pass(now, seq.Range{From: r.window.End(), To: end})
+			return
+		}
 		room := r.window.Spare()
 		if r.window.Missing() == 0 {
 			room = max(room, 1) // one is always asked for: Spare may see less memory than there is
@@ -195,6 +199,15 @@ func (r *Receiver) extend(now mono.Time, end seq.Num) {
 			return // or else they were given up at once, and unordered delivery has moved past them
 		}
 	}
+}
+
+// pass counts all of span as lost, with nothing in the window and nobody to tell: it may be far longer than a window.
+func (r *Receiver) pass(now mono.Time, span seq.Range) {
+	r.stats.Missing += uint64(span.Len())
+	r.stats.Lost += uint64(span.Len())
+	r.trace(now, EventMissing, span)
+	r.trace(now, EventLost, span)
+	r.window.Start(span.To)
 }
 
 // moveTrail takes a later TXW_TRAIL: what is missing before it can no longer be had.
