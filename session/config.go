@@ -101,7 +101,8 @@ const (
 	foreignBackoff = 50 * time.Millisecond   // NAK_BO_IVL towards it before its round trip time is known
 	foreignGroup   = 10                      // group size assumed with such a source
 	ownFloor       = 2 * time.Millisecond    // least retry timer towards our own source
-	maxInterval    = 500 * time.Millisecond  // retry timers double up to this
+	maxInterval    = 500 * time.Millisecond  // retry timers double up to this,
+	fastInterval   = 100 * time.Millisecond  // or towards our own source up to four group round trips, at least this
 	reorderWait    = time.Millisecond        // reordering tolerance: this long,
 	reorderPackets = 2                       // or until this many later packets came
 	staleReach     = 64                      // SPMs this much older than the latest are late; further back, the latest may be forged

@@ -11,7 +11,6 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/rmcast/rmcast/flow"
-	"github.com/rmcast/rmcast/internal/testvec"
 	"github.com/rmcast/rmcast/mono"
 	"github.com/rmcast/rmcast/seq"
 	"github.com/rmcast/rmcast/wire"
@@ -22,13 +21,7 @@ import (
 func TestFragments(t *testing.T) { rapid.Check(t, fragments) }
 
 // FuzzFragments lets the fuzzer choose the lengths and the order.
-func FuzzFragments(f *testing.F) {
-	check := rapid.MakeFuzz(fragments)
-	f.Fuzz(func(t *testing.T, b []byte) {
-		defer testvec.Watchdog()()
-		check(t, b)
-	})
-}
+func FuzzFragments(f *testing.F) { f.Fuzz(rapid.MakeFuzz(fragments)) }
 
 func fragments(t *rapid.T) {
 	ipv6 := rapid.Bool().Draw(t, "IPv6")

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/rmcast/rmcast/flow"
-	"github.com/rmcast/rmcast/internal/testvec"
 	"github.com/rmcast/rmcast/mono"
 	"github.com/rmcast/rmcast/seq"
 	"github.com/rmcast/rmcast/wire"
@@ -26,7 +25,6 @@ func FuzzDelivery(f *testing.F) {
 		if len(b) > 1<<13 {
 			return
 		}
-		defer testvec.Watchdog()()
 		runDelivery(t, b)
 	})
 }

@@ -25,7 +25,6 @@ func FuzzPeers(f *testing.F) {
 		if len(b) > 1<<14 {
 			return
 		}
-		defer testvec.Watchdog()()
 		runPeers(t, b)
 	})
 }

@@ -22,7 +22,6 @@ func FuzzSource(f *testing.F) {
 		if len(b) > 1<<14 {
 			return
 		}
-		defer testvec.Watchdog()()
 		runSource(t, b)
 	})
 }

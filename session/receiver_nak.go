@@ -22,7 +22,10 @@ func (r *Receiver) timing() nack.Timing {
 		Limit: cfg.RepairTimeout,
 	}
 	floor := ownFloor
-	if !r.ours {
+	if r.ours {
+		// Under heavy loss both ways only many tries help, and the window's age bounds the time for them.
+		t.MaxInterval = min(maxInterval, max(4*r.grtt, fastInterval))
+	} else {
 		floor = foreignFloor
 		t.Backoff, t.GroupSize = foreignBackoff, foreignGroup
 		if r.rtt.Valid() {
