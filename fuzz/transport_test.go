@@ -35,7 +35,6 @@ func FuzzTransport(f *testing.F) {
 		if len(b) > 1<<12 {
 			return
 		}
-		defer testvec.Watchdog()()
 		synctest.Test(t, func(t *testing.T) { hostileSegment(t, b) })
 	})
 }
@@ -172,7 +171,6 @@ func FuzzConfig(f *testing.F) {
 		if flags&1<<22 != 0 {
 			cfg.NAKBackoff, cfg.NAKRepeat, cfg.NAKData, cfg.MaxDelay, cfg.AmbientSPM = time.Duration(wait), time.Duration(limit), time.Duration(wait), time.Duration(limit), time.Duration(wait)
 		}
-		defer testvec.Watchdog()()
 		synctest.Test(t, func(t *testing.T) { configured(t, cfg) })
 	})
 }

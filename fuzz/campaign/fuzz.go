@@ -27,7 +27,8 @@ type result struct {
 	stopped bool   // by a signal
 }
 
-// stillLines is how many progress lines (one each 3 s) without an execution mean that the target stands still.
+// stillLines is how many progress lines (one each 3 s) without an execution mean that the target stands still. An execution that takes
+// more than 10 s is ended by go test itself, and its input kept.
 const stillLines = 40
 
 var (
@@ -128,14 +129,14 @@ func (r result) inputName() string { return path.Base(r.input) }
 
 func (r result) verdict() string {
 	switch {
+	case r.stopped:
+		return "stopped"
 	case r.still:
 		return "stands still"
 	case r.input != "":
 		return "FAILED: " + r.input
 	case r.err != nil:
 		return "FAILED: " + r.err.Error()
-	case r.stopped:
-		return "stopped"
 	}
 	return "ok"
 }
