@@ -53,7 +53,7 @@ func (g *generator) duration(low, high time.Duration) time.Duration {
 // pick returns one of a list.
 func pick[T any](g *generator, of ...T) T { return of[g.rng.IntN(len(of))] }
 
-// upTo returns one of a list whose first is the most likely, with weight w against 1 of each next.
+// upTo returns 0 to most: each more with probability p.
 func (g *generator) upTo(most int, p float64) int {
 	n := 0
 	for n < most && g.chance(p) {

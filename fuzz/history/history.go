@@ -192,7 +192,7 @@ func (h *History) Validate() error {
 		hosts += n
 	}
 	if hosts > mostHosts || total > mostBytes {
-		return fmt.Errorf("history: %d hosts and %d bytes to write; at most %d and %d", hosts, total, mostHosts, mostBytes)
+		return fmt.Errorf("history: %d hosts and %d bytes to write; at most %d and %d", hosts, total, mostHosts, int64(mostBytes))
 	}
 	return nil
 }

@@ -40,10 +40,9 @@ type listener struct {
 	unclear  bool // two sessions that cannot be told apart
 	promised bool
 
-	read  []uint64    // by the number of their first packet, messages read; unordered
-	lost  []seq.Range // in the engine's words
-	naks  bucket
-	count int // reads since the beginning
+	read []uint64    // by the number of their first packet, messages read; unordered
+	lost []seq.Range // in the engine's words
+	naks bucket
 }
 
 // receiver NAKs: session's nakRate, nakBurst and one packet, in IP bytes; flow.Pacer adds its slack.
@@ -201,7 +200,6 @@ func (l *listener) reads(c *Counts, e *sim.Event) string {
 
 // alive reports something that is read though nothing can be.
 func (l *listener) alive() string {
-	l.count++
 	switch {
 	case l.ended != nil:
 		return fmt.Sprintf("ending: it reads on after %v", l.ended)
