@@ -1,6 +1,7 @@
 package history
 
 import (
+	"cmp"
 	"math"
 	"math/bits"
 	"math/rand/v2"
@@ -116,7 +117,7 @@ func (g *generator) history() {
 	if g.gentle {
 		slices.SortStableFunc(hosts, func(a, b host) int { return int(b.of) - int(a.of) })
 	}
-	slices.SortStableFunc(hosts, func(a, b host) int { return int(a.at - b.at) })
+	slices.SortStableFunc(hosts, func(a, b host) int { return cmp.Compare(a.at, b.at) })
 	si, gi := 0, 0
 	for _, x := range hosts {
 		if x.of == AddSource {
@@ -135,7 +136,7 @@ func (g *generator) history() {
 			g.add(g.instant(), ChangeBranch, i+1, 0, &Links{Down: down, Up: up})
 		}
 	}
-	slices.SortStableFunc(g.h.Steps, func(a, b Step) int { return int(a.At - b.At) })
+	slices.SortStableFunc(g.h.Steps, func(a, b Step) int { return cmp.Compare(a.At, b.At) })
 }
 
 // twoLinks returns both directions of a link: alike, or not. last says that it is a receiver's.
