@@ -78,6 +78,7 @@ var floors = map[string]imports{
 	"interop":    may(roof, "internal/testvec"),
 	"fuzz":       may(roof + " internal/testvec"),
 	"fuzz/*":     may(roof + " internal/testvec"),
+	"fuzz/soak":  may(roof + " fuzz/history"),
 	"examples/*": may(roof),
 	"cmd/*":      may(roof),
 }
