@@ -11,6 +11,7 @@ import (
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/netem"
 	"github.com/rmcast/rmcast/session"
+	"github.com/rmcast/rmcast/wire"
 )
 
 // Size says how large histories are that Generate makes.
@@ -342,6 +343,9 @@ func (g *generator) writes(who int, from time.Duration, s *Source) {
 		if g.chance(0.5) {
 			do = WriteMessage
 		}
+		if do == WriteMessage && g.chance(0.15) {
+			g.align(w, s)
+		}
 		g.add(t, do, who, 0, w)
 		if g.chance(0.2) {
 			g.add(t, Flush, who, 0, nil)
@@ -360,6 +364,20 @@ func (g *generator) writes(who int, from time.Duration, s *Source) {
 	case g.chance(0.4):
 		g.add(from+g.instant(), ResetSource, who, 0, &Reset{Code: g.rng.IntN(64)})
 	}
+}
+
+// align makes messages of s just so long that they fill their packets, or a byte more or less.
+func (g *generator) align(w *Write, s *Source) {
+	mtu := s.MTU
+	if mtu == 0 {
+		mtu = 1500
+	}
+	room, err := wire.NewRoom(mtu, !g.h.V4, false)
+	if err != nil {
+		return // it is for Validate to say so
+	}
+	part := room.Part(w.Bytes)
+	w.Bytes = min(max(1, (w.Bytes+part-1)/part*part+g.rng.IntN(3)-1), biggest)
 }
 
 // life is what happens to group who, of count receivers, after it joined.
