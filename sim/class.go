@@ -119,7 +119,7 @@ func (g *Group) handleShared(e *event) {
 		g.fresh = g.fresh[:0]
 	}
 	c.lookOut(int32(len(e.pkts)))
-	turn := turns{e: e}
+	turn := n.turns(e)
 	for _, i := range g.own {
 		turn.member(g.members[i], i)
 	}

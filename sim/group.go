@@ -39,8 +39,10 @@ type Group struct {
 	count int
 
 	// Either down is a link for each receiver (nil while all are perfect), or loss and delay are the same law for all.
-	down    []*netem.Link
-	up      map[int32]*link
+	down    []netem.Link
+	up      map[int32]*netem.Link // those that were used; nil: all are perfect
+	upModel *netem.Model
+	changed uint64 // Network.links, when these were made
 	delay   time.Duration
 	loss    sampler
 	lossy   bool // some link loses
@@ -82,15 +84,12 @@ type readLog struct {
 
 // Receivers adds count receivers. It panics on a configuration that is not valid.
 func (n *Network) Receivers(count int, cfg GroupConfig) *Group {
-	if cfg.Switch == nil {
-		cfg.Switch = n.root
-	}
 	if count < 0 {
 		panic(fmt.Sprintf("sim: %d receivers", count))
 	}
-	g := &Group{n: n, cfg: cfg, at: cfg.Switch, count: count, members: make([]*member, count), up: map[int32]*link{}}
-	g.present, g.away = make([]bool, count), count
+	g := &Group{n: n, cfg: cfg, at: n.place(cfg.Switch), count: count}
 	g.first = n.number(owner{group: g}, count)
+	g.members, g.present, g.away = make([]*member, count), make([]bool, count), count
 	g.peers = session.PeersConfig{
 		DestinationPort: port, Group: n.Group(), UDPPort: port, HopLimit: 64, MaxWindow: 65536, WindowBytes: 96 << 20,
 		MaxMessage: 65535, MaxSources: 256, Backlog: 128, RepairTimeout: 10 * time.Second,
@@ -98,13 +97,14 @@ func (n *Network) Receivers(count int, cfg GroupConfig) *Group {
 	if cfg.Engine != nil {
 		cfg.Engine(&g.peers)
 	}
+	checkPower("MaxWindow", g.peers.MaxWindow)
 	g.peers.Hollow = cfg.Hollow
 	g.peers.Trace = g.traced(g.peers.Trace)
 	if g.peers.MaxMessage > len(n.read) {
 		n.read = make([]byte, g.peers.MaxMessage)
 	}
 	g.SetLinks(cfg.Down, cfg.Up)
-	cfg.Switch.groups = append(cfg.Switch.groups, g)
+	g.at.groups = append(g.at.groups, g)
 	if !cfg.Absent {
 		g.Join()
 	}
@@ -174,34 +174,42 @@ func (g *Group) Host(i int) int { return g.first + i }
 // Len returns how many receivers the group has, present or not.
 func (g *Group) Len() int { return g.count }
 
-// SetLinks replaces the receivers' links, with their queues; what is under way arrives. It panics on what is not valid.
+// SetLinks replaces the links of all receivers, with their queues; what is under way arrives. It panics on an impairment that is not
+// valid.
 func (g *Group) SetLinks(down, up netem.Impairment) {
 	n := g.n
-	g.cfg.Down, g.cfg.Up = down, up
-	g.up = map[int32]*link{}
-	rest := down
-	rest.Loss, rest.Delay, rest.MTU = 0, 0, 0
-	use := useLinkDown + n.serial<<8 // other numbers after a change
-	if g.plain = rest.Perfect(); g.plain {
-		netem.NewLink(down, 0, 0) // panics if it is not valid
-		g.delay, g.mtu, g.down = down.Delay, down.MTU, nil
-		g.loss, g.lossy = newSampler(down.Loss, n.key(g.first, useLoss+n.serial<<8)), down.Loss > 0
+	model, err := netem.Compile(down)
+	if err == nil {
+		g.upModel, err = netem.Compile(up)
+	}
+	if err != nil {
+		panic(err)
+	}
+	n.links++
+	g.changed, g.up = n.links, nil
+	if !up.Perfect() {
+		g.up = map[int32]*netem.Link{}
+	}
+	g.delay, g.mtu, g.down = down.Delay, down.MTU, nil
+	g.loss, g.lossy = newSampler(down.Loss, n.linkKey(n.links, g.first, useLoss)), down.Loss > 0
+	down.Loss, down.Delay, down.MTU = 0, 0, 0
+	if g.plain = down.Perfect(); g.plain {
 		return
 	}
-	g.down = make([]*netem.Link, g.count)
+	g.down = make([]netem.Link, g.count)
 	for i := range g.down {
-		g.down[i] = netem.NewLink(down, n.key(g.first+i, use), 0)
+		g.down[i] = model.Link(n.linkKey(n.links, g.first+i, useLinkDown), 0)
 	}
 }
 
-// upLink returns receiver i's link to its switch.
-func (g *Group) upLink(i int32) *link {
-	if g.cfg.Up.Perfect() {
+// upLink returns receiver i's link to its switch, nil if it is perfect.
+func (g *Group) upLink(i int32) *netem.Link {
+	if g.up == nil {
 		return nil
 	}
 	l := g.up[i]
 	if l == nil {
-		l = g.n.newLink(g.cfg.Up, g.first+int(i), useLinkUp)
+		l = new(g.upModel.Link(g.n.linkKey(g.changed, g.first+int(i), useLinkUp), 0))
 		g.up[i] = l
 	}
 	return l
@@ -210,7 +218,7 @@ func (g *Group) upLink(i int32) *link {
 // send puts multicast packets on the links to all receivers.
 func (g *Group) send(pkts []*packet) {
 	n := g.n
-	if !g.plain || n.cfg.Drop != nil {
+	if !g.plain {
 		for i := range g.count {
 			if host := g.first + i; host != pkts[0].from {
 				g.sendOne(i, pkts)
@@ -225,23 +233,11 @@ func (g *Group) send(pkts []*packet) {
 	}
 	e.lost = e.lost[:cap(e.lost)]
 	for _, k := range pkts {
-		if g.mtu > 0 && len(k.raw)+n.header() > g.mtu {
-			n.stats.Lost += uint64(g.count)
-			n.tellLost(0, k)
-			continue
-		}
-		lost := e.lost[len(e.pkts)][:0]
-		if g.lossy {
-			lost = g.loss.losers(g.count, lost)
-			n.stats.Lost += uint64(len(lost))
-		}
-		if i := k.from - g.first; i >= 0 && i < g.count { // nobody hears himself
-			if at, found := slices.BinarySearch(lost, int32(i)); !found {
-				lost = slices.Insert(lost, at, int32(i))
-			}
-		}
+		lost := g.losers(k, e.lost[len(e.pkts)][:0])
 		e.lost[len(e.pkts)] = lost
-		e.pkts = append(e.pkts, k)
+		if len(lost) < g.count {
+			e.pkts = append(e.pkts, k)
+		}
 	}
 	if len(e.pkts) == 0 {
 		n.recycle(e)
@@ -249,6 +245,44 @@ func (g *Group) send(pkts []*packet) {
 	}
 	n.events.Push(e)
 }
+
+// losers appends to lost which receivers do not get a multicast packet, ascending: those whose link loses it, or Drop, and who sent it.
+func (g *Group) losers(k *packet, lost []int32) []int32 {
+	n, self := g.n, int32(k.from-g.first)
+	switch {
+	case g.tooBig(k):
+		lost = everyone.losers(g.count, lost)
+	case g.lossy:
+		lost = g.loss.losers(g.count, lost)
+	}
+	if n.cfg.Drop != nil && !k.damaged {
+		by := len(lost)
+		for i := range int32(g.count) {
+			if i == self || !g.here(i) || !n.cfg.Drop(k.from, g.first+int(i), &k.p) {
+				continue
+			}
+			if _, found := slices.BinarySearch(lost[:by], i); !found {
+				lost = append(lost, i)
+			}
+		}
+		slices.Sort(lost)
+	}
+	for _, i := range lost {
+		if i != self && g.here(i) {
+			n.stats.Lost++
+			n.tellLost(g.first+int(i), k)
+		}
+	}
+	if self >= 0 && int(self) < g.count {
+		if at, found := slices.BinarySearch(lost, self); !found {
+			lost = slices.Insert(lost, at, self)
+		}
+	}
+	return lost
+}
+
+// tooBig reports whether k is larger than the links take.
+func (g *Group) tooBig(k *packet) bool { return g.mtu > 0 && len(k.raw)+g.n.header() > g.mtu }
 
 // sendOne puts packets on the link to receiver i.
 func (g *Group) sendOne(i int, pkts []*packet) {
@@ -262,13 +296,13 @@ func (g *Group) sendOne(i int, pkts []*packet) {
 		}
 	}
 	if !g.plain {
-		n.travel(&link{g.down[i]}, pkts, g.first+i, func(e *event) { e.group, e.member = g, i })
+		n.travel(&g.down[i], pkts, g.first+i, func(e *event) { e.group, e.member = g, i })
 		return
 	}
 	e := n.newEvent(n.now.Add(g.delay))
 	e.group, e.member = g, i
 	for _, k := range pkts {
-		if g.mtu > 0 && len(k.raw)+n.header() > g.mtu || g.lossy && g.loss.lost() {
+		if g.tooBig(k) || g.lossy && g.loss.lost() {
 			n.stats.Lost++
 			n.tellLost(g.first+i, k)
 			continue
@@ -308,43 +342,43 @@ func (g *Group) handle(e *event) {
 		g.handleShared(e)
 		return
 	}
-	turn := turns{e: e}
+	turn := g.n.turns(e)
 	for i, m := range g.members {
-		if m == nil {
-			continue
+		if m != nil {
+			turn.member(m, int32(i))
 		}
-		turn.member(m, int32(i))
 	}
 }
 
 // turns walks over the receivers in order and hands each what it did not lose of e.
 type turns struct {
 	e  *event
-	at [64]int32 // where we are in each list of e.lost
+	at []int32 // where we are in each list of e.lost
+}
+
+func (n *Network) turns(e *event) turns {
+	n.cursors = append(n.cursors[:0], make([]int32, len(e.pkts))...)
+	return turns{e, n.cursors}
 }
 
 // member hands m, which is receiver i, its packets; i ascends.
 func (t *turns) member(m *member, i int32) {
-	e := t.e
-	for base := 0; base < len(e.pkts); base++ {
-		lost := e.lost[base]
-		if k := base & 63; len(lost) > 0 {
-			at := t.at[k]
-			for int(at) < len(lost) && lost[at] < i {
-				at++
-			}
-			t.at[k] = at
-			if int(at) < len(lost) && lost[at] == i {
-				if int(m.from) <= base {
-					m.g.n.tellLost(m.alarm.host, e.pkts[base])
-				}
-				continue
-			}
+	e, next := t.e, int(m.from)
+	for j, lost := range e.lost[:len(e.pkts)] {
+		if len(lost) == 0 {
+			continue
 		}
-		if int(m.from) <= base {
-			m.take(e.pkts[base : base+1])
+		at := t.at[j]
+		for int(at) < len(lost) && lost[at] < i {
+			at++
+		}
+		t.at[j] = at
+		if int(at) < len(lost) && lost[at] == i {
+			m.take(e.pkts[next:max(next, j)])
+			next = max(next, j+1)
 		}
 	}
+	m.take(e.pkts[next:])
 	m.from = 0
 	m.serve()
 }

@@ -12,6 +12,9 @@ type sampler struct {
 	all  bool
 }
 
+// everyone loses everything.
+var everyone = sampler{all: true}
+
 func newSampler(p float64, key uint64) sampler {
 	if p >= 1 {
 		return sampler{all: true}

@@ -27,8 +27,8 @@ type Config struct {
 	Kinds Kinds
 	// Hash makes the network sum up all that happens: see TraceHash. It costs about 20 ns an event.
 	Hash bool
-	// Drop is asked about each packet before it enters the link of a receiver, or of a source for what comes to it; true loses it.
-	// Hosts are named by their number. nil loses nothing.
+	// Drop is asked about each packet that comes to the link of a receiver, or of a source for what comes to it, unless the packet is
+	// damaged already; true loses it. Hosts are named by their number. nil loses nothing.
 	Drop func(from, to int, p *wire.Packet) bool
 }
 
@@ -44,13 +44,15 @@ type Network struct {
 	free   []*event
 	alarms heap.Heap[*alarm]
 	serial uint64
-	still  int // events and alarms at this instant
+	links  uint64 // how often links were made or changed
+	still  int    // events and alarms at this instant
 
 	send    []byte // run being polled
 	read    []byte // message being read
 	speaker int    // host whose engine is at work; 0: none
 	shared  *class // or the engine that several hosts share; nil: none
 	classes []*class
+	cursors []int32 // scratch
 	sources int
 	watched Kinds // what anybody wants to know of
 	sum     uint64
@@ -193,22 +195,24 @@ func (n *Network) header() int {
 	return headerV6
 }
 
-// At calls f when the time has come, before packets and alarms of that instant that come later in order; at once, in the next Run, if it is past.
+// At calls f when the time has come: after what was under way for that instant when At was called, and before all else. A time that
+// is past is now.
 func (n *Network) At(at time.Duration, f func()) {
 	e := n.newEvent(max(mono.Time(at), n.now))
 	e.call = f
 	n.events.Push(e)
 }
 
-// Run lets the network work for d. It fails with ErrStuck, and goes no further, when time stands still.
+// Run lets the network work for d; 0 is to do what is due now. It fails with ErrStuck, and goes no further, when time stands still.
 func (n *Network) Run(d time.Duration) error {
 	_, err := n.RunUntil(d, nil)
 	return err
 }
 
-// RunUntil lets the network work until done reports true, which it asks after each event, or for limit. It reports whether done did.
+// RunUntil lets the network work until done reports true, which it asks before and after each event, or for limit. It reports whether
+// done did; nil never does. Time is then that of the latest event, otherwise limit has passed.
 func (n *Network) RunUntil(limit time.Duration, done func() bool) (bool, error) {
-	end := n.now.Add(limit)
+	end := n.now.Add(max(limit, 0))
 	for n.err == nil && (done == nil || !done()) {
 		if !n.step(end) {
 			n.now = end

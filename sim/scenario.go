@@ -658,7 +658,10 @@ func (s *Scenario) describe(e *Event, sources, receivers map[int]int) string {
 		return "somebody"
 	}
 	at := fmt.Sprintf("%.6f ", e.At.Seconds())
-	if e.Kind == Lost {
+	switch {
+	case e.Kind == Lost && e.Host == 0:
+		return at + "  lost on a shared link: " + describe(e.Packet)
+	case e.Kind == Lost:
 		return at + "  lost on the way to " + name(e.Host) + ": " + describe(e.Packet)
 	}
 	return at + name(e.Host) + " " + describe(e.Packet)

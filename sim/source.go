@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rmcast/rmcast/flow"
@@ -25,10 +27,11 @@ type Source struct {
 	host   int
 	at     *Switch
 	engine *session.Source
-	up     *link
-	down   *link
+	up     *netem.Link // nil: perfect
+	down   *netem.Link
 	alarm  alarm
 	queue  []writing
+	ended  bool // the last of queue is, or was, the end
 	tsi    wire.TSI
 
 	period []byte // what Stream writes, over and over
@@ -54,23 +57,20 @@ const (
 
 // Source adds a source. It panics on a configuration that is not valid.
 func (n *Network) Source(cfg SourceConfig) *Source {
-	if cfg.Switch == nil {
-		cfg.Switch = n.root
-	}
-	s := &Source{n: n, at: cfg.Switch}
+	s := &Source{n: n, at: n.place(cfg.Switch)}
 	s.host = n.number(owner{source: s}, 1)
 	if n.sources++; n.sources == 2 {
 		for _, c := range n.classes {
 			c.dissolve()
 		}
 	}
-	s.up, s.down = n.newLink(cfg.Up, s.host, useLinkUp), n.newLink(cfg.Down, s.host, useLinkDown)
+	s.SetLinks(cfg.Down, cfg.Up)
 	room, err := wire.NewRoom(1500, !n.cfg.V4, false)
 	if err != nil {
 		panic("BUG: sim: " + err.Error())
 	}
 	c := session.SourceConfig{
-		TSI: wire.TSI{GSI: wire.NewGSI("sim"), Port: sourcePort + uint16(s.host%50000)}, DestinationPort: port, Group: n.Group(),
+		TSI: wire.TSI{GSI: wire.NewGSI("sim"), Port: sourcePort + uint16(n.sources%50000)}, DestinationPort: port, Group: n.Group(),
 		Path: n.Addr(s.host), Room: room, Rate: 100 * flow.Mbps, RepairShare: flow.DefaultRepairShare, ReceiverShare: 0.25,
 		Slots: 32768, WindowAge: 2 * time.Second, InitialGRTT: 500 * time.Millisecond, InitialGroup: 1000,
 		HeartbeatMin: 10 * time.Millisecond, HeartbeatMax: time.Second, AmbientSPM: time.Second, Linger: 2 * time.Second,
@@ -78,6 +78,7 @@ func (n *Network) Source(cfg SourceConfig) *Source {
 	if cfg.Engine != nil {
 		cfg.Engine(&c)
 	}
+	checkPower("Slots", c.Slots)
 	trace := c.Trace
 	c.Trace = func(e session.Event) {
 		if trace != nil {
@@ -89,10 +90,24 @@ func (n *Network) Source(cfg SourceConfig) *Source {
 	}
 	s.tsi = c.TSI
 	s.engine = session.NewSource(n.now, c)
-	cfg.Switch.sources = append(cfg.Switch.sources, s)
+	s.at.sources = append(s.at.sources, s)
 	s.alarm = alarm{host: s.host, index: -1, who: s}
 	n.set(&s.alarm, n.now)
 	return s
+}
+
+// SetLinks replaces both links of the source, with their queues; what is under way arrives. down is for what comes to it. It panics on
+// an impairment that is not valid.
+func (s *Source) SetLinks(down, up netem.Impairment) {
+	s.n.links++
+	s.down, s.up = s.n.newLink(down, s.host, useLinkDown), s.n.newLink(up, s.host, useLinkUp)
+}
+
+// checkPower panics if what an Engine function set is not the number of slots that a window may have.
+func checkPower(name string, slots int) {
+	if slots < 2 || slots > 1<<30 || slots&(slots-1) != 0 {
+		panic(fmt.Sprintf("sim: %s %d is not a power of two from 2 to 2^30", name, slots))
+	}
 }
 
 // Host returns the source's number.
@@ -127,16 +142,24 @@ func (s *Source) Stream(count int64) { s.push(writing{what: writePattern, count:
 // Flush lets a packet that is not full leave.
 func (s *Source) Flush() { s.push(writing{what: writeFlush}) }
 
-// Finish ends the session in order when all before is written, Reset at once, with its code (0 to 63).
-func (s *Source) Finish() { s.push(writing{what: writeFinish}) }
+// Finish ends the session in order when all before is written. What the application is told to write later is thrown away.
+func (s *Source) Finish() {
+	s.push(writing{what: writeFinish})
+	s.ended = true
+}
 
-// Reset ends the session; see Finish.
+// Reset ends the session at once, with a code from 0 to 63: what is not written yet never will be.
 func (s *Source) Reset(code uint8) {
-	s.queue = append(s.queue[:0], writing{what: writeReset, code: code})
-	s.n.set(&s.alarm, s.n.now)
+	clear(s.queue)
+	s.queue, s.ended = s.queue[:0], false
+	s.push(writing{what: writeReset, code: code})
+	s.ended = true
 }
 
 func (s *Source) push(w writing) {
+	if s.ended {
+		return
+	}
 	s.queue = append(s.queue, w)
 	s.n.set(&s.alarm, s.n.now)
 }
@@ -204,7 +227,7 @@ func (s *Source) feed() bool {
 			s.engine.Reset(now, w.code)
 		}
 		did = true
-		s.queue = append(s.queue[:0], s.queue[1:]...)
+		s.queue = slices.Delete(s.queue, 0, 1)
 	}
 	return did
 }
@@ -272,7 +295,7 @@ func (s *Source) send(pkts []*packet) {
 func (n *Network) sift(pkts []*packet, to int) []*packet {
 	var pass []*packet
 	for _, k := range pkts {
-		if n.cfg.Drop(k.from, to, &k.p) {
+		if !k.damaged && n.cfg.Drop(k.from, to, &k.p) {
 			n.stats.Lost++
 			n.tellLost(to, k)
 			continue

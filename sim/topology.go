@@ -14,7 +14,7 @@ type Switch struct {
 	n        *Network
 	parent   *Switch // nil at the root
 	depth    int
-	down, up *link // between parent and this one, shared by all behind
+	down, up *netem.Link // nil: perfect; between parent and this one, shared by all behind
 	children []*Switch
 	groups   []*Group
 	sources  []*Source
@@ -23,39 +23,45 @@ type Switch struct {
 // Branch adds a switch below parent (nil: the root). All that passes between what is behind it and the rest crosses the links
 // down and up, where a loss is a loss for all behind. It panics on an impairment that is not valid.
 func (n *Network) Branch(parent *Switch, down, up netem.Impairment) *Switch {
-	if parent == nil {
-		parent = n.root
-	}
-	id := len(n.root.all(nil))
+	parent = n.place(parent)
 	s := &Switch{n: n, parent: parent, depth: parent.depth + 1}
-	s.down, s.up = n.newLink(down, id, useSwitchDown), n.newLink(up, id, useSwitchUp)
+	s.SetLinks(down, up)
 	parent.children = append(parent.children, s)
 	return s
 }
 
-// SetLinks replaces both links of a Branch, with their queues; what is under way arrives.
-func (s *Switch) SetLinks(down, up netem.Impairment) {
-	n := s.n
-	s.down, s.up = n.newLink(down, int(n.serial), useSwitchDown), n.newLink(up, int(n.serial), useSwitchUp)
-}
-
-// all appends s and all switches below.
-func (s *Switch) all(to []*Switch) []*Switch {
-	to = append(to, s)
-	for _, c := range s.children {
-		to = c.all(to)
+// place returns the switch where something is to be; nil is the root.
+func (n *Network) place(s *Switch) *Switch {
+	switch {
+	case s == nil:
+		return n.root
+	case s.n != n:
+		panic("sim: a Switch of another Network")
 	}
-	return to
+	return s
 }
 
-// link is one direction of a link; nil is a perfect one.
-type link struct{ *netem.Link }
+// SetLinks replaces both links of a Branch, with their queues; what is under way arrives. It panics on an impairment that is not
+// valid, and at the root.
+func (s *Switch) SetLinks(down, up netem.Impairment) {
+	if s.parent == nil {
+		panic("sim: nothing is above the root")
+	}
+	s.n.links++
+	s.down, s.up = s.n.newLink(down, 0, useSwitchDown), s.n.newLink(up, 0, useSwitchUp)
+}
 
-func (n *Network) newLink(i netem.Impairment, id int, use uint64) *link {
+// newLink returns one direction of a link of a host, nil if it is perfect. Its random numbers are its own also where it replaces one.
+func (n *Network) newLink(i netem.Impairment, host int, use uint64) *netem.Link {
 	if i.Perfect() {
 		return nil
 	}
-	return &link{netem.NewLink(i, n.key(id, use), 0)}
+	return netem.NewLink(i, n.linkKey(n.links, host, use), 0)
+}
+
+// linkKey returns the key of the random numbers of a link which the count-th change of links made.
+func (n *Network) linkKey(count uint64, host int, use uint64) uint64 {
+	return n.key(host, use+count<<8)
 }
 
 // packet is one datagram under way. Nobody changes it: all receivers share it.
@@ -69,7 +75,7 @@ type packet struct {
 	damaged bool // does not decode
 }
 
-// newPacket returns the packet that host from sends; raw is kept. bad: what the network made of it may not decode.
+// newPacket returns the packet that host from sends; raw is kept.
 func (n *Network) newPacket(raw []byte, from, to int) *packet {
 	k := &packet{raw: raw, from: from, to: to, meta: session.Meta{From: n.Addr(from), Multicast: to == 0}}
 	if n.cfg.Hash {
@@ -88,7 +94,7 @@ func (n *Network) damage(k *packet, at time.Duration) *packet {
 }
 
 // cross sends packets over l and calls arrive for each that comes out, with the instant; lost for each that does not.
-func (n *Network) cross(l *link, pkts []*packet, arrive func(at mono.Time, k *packet), lost func(k *packet)) {
+func (n *Network) cross(l *netem.Link, pkts []*packet, arrive func(at mono.Time, k *packet), lost func(k *packet)) {
 	for _, k := range pkts {
 		f := l.Send(n.Now(), len(k.raw)+n.header())
 		for _, c := range f.Copy[:f.N] {
@@ -105,8 +111,9 @@ func (n *Network) cross(l *link, pkts []*packet, arrive func(at mono.Time, k *pa
 	}
 }
 
-// travel sends packets over l to what make makes an event for: those that arrive at one instant, one after the other, in one.
-func (n *Network) travel(l *link, pkts []*packet, host int, fill func(e *event)) {
+// travel sends packets over l to what fill makes an event for: those that arrive at one instant, one after the other, in one. host is
+// whom a loss concerns; 0: all behind l.
+func (n *Network) travel(l *netem.Link, pkts []*packet, host int, fill func(e *event)) {
 	var e *event
 	n.cross(l, pkts, func(at mono.Time, k *packet) {
 		if e == nil || e.at != at {
@@ -134,7 +141,7 @@ type event struct {
 	at     mono.Time
 	serial uint64
 	pkts   []*packet
-	lost   [][]int32 // for group: who does not get which packet, ascending
+	lost   [][]int32 // for group: who does not get which packet, ascending; its sender too
 
 	call   func()
 	via    *Switch // packets come to this switch,
@@ -185,7 +192,7 @@ func (s *Switch) forward(pkts []*packet, from *Switch) {
 	for _, g := range s.groups {
 		g.send(pkts)
 	}
-	if pkts[0].p.Type.Upstream() {
+	if len(s.sources) > 0 && s.n.owner(pkts[0].from).group != nil { // sources hear what receivers say
 		for _, x := range s.sources {
 			if x.host != pkts[0].from {
 				x.send(pkts)
@@ -203,7 +210,7 @@ func (s *Switch) forward(pkts []*packet, from *Switch) {
 }
 
 // pass sends packets over the link between two switches.
-func (n *Network) pass(l *link, pkts []*packet, to, from *Switch) {
+func (n *Network) pass(l *netem.Link, pkts []*packet, to, from *Switch) {
 	if l == nil {
 		to.forward(pkts, from)
 		return
@@ -238,7 +245,7 @@ func (s *Switch) route(pkts []*packet) {
 }
 
 // emit puts the run that a host's engine polled on the way to its switch. up is the host's link; it may be nil.
-func (n *Network) emit(t *session.Transmit, host int, up *link, at *Switch) {
+func (n *Network) emit(t *session.Transmit, host int, up *netem.Link, at *Switch) {
 	to := 0
 	if t.To.IsValid() {
 		to = n.hostOf(t.To.Addr())

@@ -16,7 +16,7 @@ type Kind uint8
 // The events.
 const (
 	Sent      Kind = iota // Host sent Packet, to the group or to host To
-	Lost                  // a link, Drop or damage kept Packet from Host; Host 0: from all behind a shared link
+	Lost                  // Packet does not come to Host: its link or Drop lost it, now, or it came damaged; Host 0: a shared link lost it
 	Arrived               // Packet came to Host
 	Delivered             // Host's application read a message of Bytes bytes of Source
 	Gap                   // Host's application was told that Range of Source is lost, as Err
@@ -61,7 +61,7 @@ type Event struct {
 	To      int          // whom Packet was sent to; 0: the group
 	Packet  *wire.Packet // Sent, Lost, Arrived
 	Raw     []byte       // its bytes
-	Source  wire.TSI     // Delivered, Gap, Ended
+	Source  wire.TSI     // Delivered, Gap, Ended, Engine
 	Bytes   int          // Delivered
 	Data    []byte       // Delivered: the bytes; nil with Hollow
 	Range   seq.Range    // Gap
@@ -127,6 +127,13 @@ func (e *Event) digest() uint64 {
 	d := mix(uint64(e.At) + golden*uint64(e.Kind+1))
 	add := func(x uint64) { d = mix(d ^ x*golden) }
 	add(uint64(e.Host))
+	switch e.Kind {
+	case Delivered, Gap, Ended, Engine:
+		var b [8]byte
+		copy(b[:], e.Source.GSI[:])
+		binary.LittleEndian.PutUint16(b[6:], e.Source.Port)
+		add(binary.LittleEndian.Uint64(b[:]))
+	}
 	switch e.Kind {
 	case Sent, Lost, Arrived:
 		add(uint64(e.From)<<32 | uint64(e.To))

@@ -1,0 +1,270 @@
+package sim
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/rmcast/rmcast/flow"
+	"github.com/rmcast/rmcast/netem"
+	"github.com/rmcast/rmcast/session"
+	"github.com/rmcast/rmcast/wire"
+)
+
+// Links that are replaced at one instant lose independently of each other, and of those before.
+func TestSetLinksIndependent(t *testing.T) {
+	got := map[int][]string{}
+	n := New(Config{Seed: 1, Kinds: Of(Arrived), Trace: func(e *Event) { got[e.Host] = append(got[e.Host], fmt.Sprint(e.Packet.Type, e.Packet.Sqn)) }})
+	src := n.Source(SourceConfig{Engine: func(c *session.SourceConfig) { c.HeartbeatMin, c.HeartbeatMax = time.Second, time.Second }})
+	var branches []*Switch
+	var groups []*Group
+	half := netem.Impairment{Loss: 0.5}
+	for range 3 {
+		branches = append(branches, n.Branch(nil, half, half))
+		groups = append(groups, n.Receivers(1, GroupConfig{Switch: branches[len(branches)-1], Engine: func(c *session.PeersConfig) { c.ReceiveOnly = true }}))
+	}
+	for range 4 {
+		clear(got)
+		for _, b := range branches {
+			b.SetLinks(half, half)
+		}
+		src.Stream(1408 * 50)
+		if err := n.Run(time.Second); err != nil {
+			t.Fatal(err)
+		}
+		for i, g := range groups {
+			for _, h := range groups[:i] {
+				if a, b := got[g.Host(0)], got[h.Host(0)]; len(a) == 0 || slices.Equal(a, b) {
+					t.Errorf("%d and %d both get %v", g.Host(0), h.Host(0), a)
+				}
+			}
+		}
+	}
+}
+
+// So do the receivers' own links, in both directions.
+func TestSetLinksAnew(t *testing.T) {
+	var lost [2][]bool
+	n := New(Config{Seed: 1})
+	half := netem.Impairment{Loss: 0.5}
+	g := n.Receivers(1, GroupConfig{Up: half})
+	for k := range lost {
+		g.SetLinks(half, half)
+		for range 64 {
+			lost[k] = append(lost[k], g.upLink(0).Send(n.Now(), 100).N == 0)
+		}
+	}
+	if slices.Equal(lost[0], lost[1]) {
+		t.Error("the second link loses what the first lost")
+	}
+}
+
+// Many packets of one instant, as a duplicating link makes them: each receiver misses those that its own link loses, and no others.
+func TestManyAtOneInstant(t *testing.T) {
+	lost, arrived := map[string]bool{}, 0
+	n := New(Config{Seed: 1, Kinds: Of(Lost, Arrived), Trace: func(e *Event) {
+		if e.Kind == Lost {
+			lost[fmt.Sprint(e.Host, e.Packet.Type, e.Packet.Sqn)] = true
+		} else if e.Packet.Type == wire.TypeODATA {
+			arrived++
+		}
+	}})
+	src := n.Source(SourceConfig{Engine: rate(flow.Unlimited)})
+	b := n.Branch(nil, netem.Impairment{Duplicate: 1}, netem.Impairment{})
+	n.Receivers(300, GroupConfig{Switch: b, Down: netem.Impairment{Loss: 0.5}})
+	for range 46 {
+		src.WriteMessage(make([]byte, 100))
+	}
+	if err := n.Run(0); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := arrived+int(n.Stats().Lost), 2*46*300+2*300; got > want || got < 2*46*300 {
+		t.Errorf("%d packets came or did not, of %d", got, want)
+	}
+	if most := 46 * 300 * 2 * 6 / 10; arrived > most {
+		t.Errorf("%d packets came, half of %d should", arrived, 46*300*2)
+	}
+}
+
+// What a host sends to the group is nothing that it does not get.
+func TestOwnPackets(t *testing.T) {
+	for _, down := range []netem.Impairment{{}, {Loss: 0.2}, {Loss: 0.2, Jitter: time.Millisecond, Delay: time.Millisecond}, {MTU: 60}} {
+		n := New(Config{Seed: 1, Kinds: Of(Lost, Arrived), Trace: func(e *Event) {
+			if e.From == e.Host {
+				t.Errorf("%+v: %v", down, e)
+			}
+		}})
+		src := n.Source(SourceConfig{Engine: func(c *session.SourceConfig) { c.HeartbeatMin = time.Second }})
+		src.Stream(1408)
+		g := n.Receivers(5, GroupConfig{Down: down, Absent: true, Engine: func(c *session.PeersConfig) { c.Join = session.JoinNow }})
+		n.At(10*time.Millisecond, g.Join) // no SPM for a while: they ask the group for one
+		n.At(11*time.Millisecond, func() { src.Stream(1408) })
+		if err := n.Run(5 * time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if down.MTU == 0 && g.Stats().Sessions.Total.ACKs == 0 {
+			t.Errorf("%+v: %+v", down, g.Stats())
+		}
+	}
+}
+
+// A packet that a link loses to somebody who is not there is not lost to anybody.
+func TestLostToPresent(t *testing.T) {
+	for _, down := range []netem.Impairment{{Loss: 1}, {MTU: 60}, {Loss: 1, Jitter: time.Millisecond, Delay: time.Millisecond}} {
+		n, told := New(Config{}), 0
+		n.cfg.Trace, n.watched, n.cfg.Kinds = func(e *Event) { told++ }, Of(Lost), Of(Lost)
+		src := n.Source(SourceConfig{})
+		g := n.Receivers(10, GroupConfig{Down: down})
+		for i := range 7 {
+			g.Leave(i)
+		}
+		src.Stream(1408)
+		if err := n.Run(time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		if got := n.Stats().Lost; got != 2*3 || told != 2*3 { // an SPM and a packet
+			t.Errorf("%+v: %d lost, %d told", down, got, told)
+		}
+	}
+}
+
+// Sums differ where nothing but the session differs.
+func TestTraceHashSource(t *testing.T) {
+	sum := func(tsi wire.TSI, kind Kind) uint64 {
+		e := &Event{Kind: kind, Host: 2, Source: tsi, Bytes: 5, Err: io.EOF, Session: session.Event{TSI: tsi}}
+		return e.digest()
+	}
+	a, b := wire.TSI{Port: 1}, wire.TSI{Port: 2}
+	for _, k := range []Kind{Delivered, Gap, Ended, Engine} {
+		if sum(a, k) == sum(b, k) {
+			t.Errorf("%v of two sources have one hash", k)
+		}
+	}
+}
+
+// Time does not go back.
+func TestRunBackwards(t *testing.T) {
+	n := New(Config{})
+	if err := n.Run(time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Run(-time.Second); err != nil || n.Now() != time.Second {
+		t.Errorf("it is %v, %v", n.Now(), err)
+	}
+	called := time.Duration(0)
+	n.At(0, func() { called = n.Now() })
+	if err := n.Run(0); err != nil || called != time.Second {
+		t.Errorf("called at %v, %v", called, err)
+	}
+}
+
+// Sources have sessions of their own however many hosts there are.
+func TestSourceTSIs(t *testing.T) {
+	n := New(Config{})
+	a := n.Source(SourceConfig{})
+	n.Receivers(49_999, GroupConfig{Absent: true})
+	if b := n.Source(SourceConfig{}); a.TSI() == b.TSI() {
+		t.Errorf("hosts %d and %d both have %v", a.Host(), b.Host(), a.TSI())
+	}
+}
+
+// Packets that were damaged on the way reach nobody, and Drop is not asked about them.
+func TestDamaged(t *testing.T) {
+	n := New(Config{Seed: 1, Drop: func(_, _ int, p *wire.Packet) bool {
+		if p.DestinationPort != port && p.SourcePort != port {
+			t.Errorf("Drop is asked about %+v", p)
+		}
+		return false
+	}})
+	a := n.Source(SourceConfig{Up: netem.Impairment{Corrupt: 0.5}})
+	n.Source(SourceConfig{})
+	g := n.Receivers(3, GroupConfig{})
+	a.Stream(1 << 20)
+	a.Finish()
+	if err := n.Run(30 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if st := g.Stats(); st.Complete < 3 || st.Bytes != 3<<20 || n.Stats().Corrupt == 0 {
+		t.Errorf("%+v\n%+v", st, n.Stats())
+	}
+}
+
+// A group of nobody is none: the host after it has its own packets.
+func TestEmptyGroup(t *testing.T) {
+	n := New(Config{})
+	empty := []*Group{n.Receivers(0, GroupConfig{}), n.Receivers(0, GroupConfig{Shared: true})}
+	src := n.Source(SourceConfig{})
+	g := n.Receivers(2, GroupConfig{Down: netem.Impairment{Loss: 0.3}})
+	src.Stream(100_000)
+	src.Finish()
+	if err := n.Run(5 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if g.Stats().Complete != 2 {
+		t.Errorf("%+v", g.Stats())
+	}
+	for _, g := range empty {
+		g.Join()
+		if g.Stats() != (GroupStats{}) || g.Complete() != 0 {
+			t.Errorf("%+v", g.Stats())
+		}
+	}
+}
+
+// What is written after the end is thrown away: the application is idle.
+func TestWriteAfterFinish(t *testing.T) {
+	n := New(Config{})
+	src := n.Source(SourceConfig{})
+	g := n.Receivers(1, GroupConfig{})
+	src.Write(make([]byte, 100))
+	src.Finish()
+	src.Write(make([]byte, 100))
+	src.Stream(100)
+	src.WriteMessage(make([]byte, 100))
+	src.Finish()
+	if err := n.Run(5 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if st := g.Stats(); !src.Idle() || !src.Finished() || st.Bytes != 100 || st.Complete != 1 {
+		t.Errorf("idle %v, finished %v, %+v", src.Idle(), src.Finished(), st)
+	}
+}
+
+// A mistake in the program that builds a network panics, saying what it is.
+func TestMistakes(t *testing.T) {
+	other := New(Config{}).Branch(nil, netem.Impairment{}, netem.Impairment{})
+	var good netem.Impairment
+	bad := netem.Impairment{Loss: 2}
+	for _, c := range []struct {
+		want string
+		f    func(n *Network)
+	}{
+		{"sim: -1 receivers", func(n *Network) { n.Receivers(-1, GroupConfig{}) }},
+		{"sim: more than 16777214 hosts", func(n *Network) { n.Receivers(1<<24, GroupConfig{Absent: true}) }},
+		{"sim: a Switch of another Network", func(n *Network) { n.Receivers(1, GroupConfig{Switch: other}) }},
+		{"sim: a Switch of another Network", func(n *Network) { n.Source(SourceConfig{Switch: other}) }},
+		{"sim: a Switch of another Network", func(n *Network) { n.Branch(other, good, good) }},
+		{"sim: nothing is above the root", func(n *Network) { n.Root().SetLinks(good, good) }},
+		{"netem: Loss is 2, not a probability from 0 to 1", func(n *Network) { n.Receivers(1, GroupConfig{Down: bad}) }},
+		{"netem: Loss is 2, not a probability from 0 to 1", func(n *Network) { n.Receivers(1, GroupConfig{Up: bad}) }},
+		{"netem: Loss is 2, not a probability from 0 to 1", func(n *Network) { n.Source(SourceConfig{Up: bad}) }},
+		{"netem: Loss is 2, not a probability from 0 to 1", func(n *Network) { n.Branch(nil, good, bad) }},
+		{"sim: MaxWindow 100 is not a power of two from 2 to 2^30", func(n *Network) {
+			n.Receivers(1, GroupConfig{Engine: func(c *session.PeersConfig) { c.MaxWindow = 100 }})
+		}},
+		{"sim: Slots 0 is not a power of two from 2 to 2^30", func(n *Network) {
+			n.Source(SourceConfig{Engine: func(c *session.SourceConfig) { c.Slots = 0 }})
+		}},
+	} {
+		func() {
+			defer func() {
+				if got := fmt.Sprint(recover()); got != c.want {
+					t.Errorf("panic %q, want %q", got, c.want)
+				}
+			}()
+			c.f(New(Config{}))
+		}()
+	}
+}
