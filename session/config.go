@@ -87,6 +87,7 @@ const (
 	finSteady      = 16                      // FIN SPMs sent at HeartbeatMin before their interval doubles
 	quietMin       = 250 * time.Millisecond  // and no shorter than this
 	quietMute      = 1250 * time.Millisecond // while nobody was ever heard: a lost ARP or ND packet keeps a receiver mute for a second
+	answerSpread   = 100 * time.Millisecond  // answers of a larger one wait up to this or longer: what takes the probe back may need 20 ms
 	smallGroup     = 32                      // receivers that each answer the first probe
 	quietCycles    = 20                      // NAKs of one receiver that may all be lost before the source takes silence for content
 	idleGrace      = 10 * time.Second        // past WindowAge, while it is still asked for and nobody needs the slot

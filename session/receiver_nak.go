@@ -200,6 +200,8 @@ func (r *Receiver) answerProbe(now mono.Time, asked bool) {
 		r.answer = answer{from: now, within: max(r.grtt, nack.Interval(r.grtt, r.group)), group: r.group}
 		if r.group <= smallGroup {
 			r.answer.within = r.grtt
+		} else {
+			r.answer.within = max(r.answer.within, answerSpread)
 		}
 		r.answer.draw(r.peers.rng)
 	}
