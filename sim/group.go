@@ -100,8 +100,8 @@ func (n *Network) Receivers(count int, cfg GroupConfig) *Group {
 	checkPower("MaxWindow", g.peers.MaxWindow)
 	g.peers.Hollow = cfg.Hollow
 	g.peers.Trace = g.traced(g.peers.Trace)
-	if g.peers.MaxMessage > len(n.read) {
-		n.read = make([]byte, g.peers.MaxMessage)
+	if size := max(g.peers.MaxMessage, session.RunBytes); !cfg.Hollow && size > len(n.read) {
+		n.read = make([]byte, size)
 	}
 	g.SetLinks(cfg.Down, cfg.Up)
 	g.at.groups = append(g.at.groups, g)

@@ -48,7 +48,7 @@ type Network struct {
 	still  int    // events and alarms at this instant
 
 	send    []byte // run being polled
-	read    []byte // message being read
+	read    []byte // message being read; nil while nobody keeps bytes
 	speaker int    // host whose engine is at work; 0: none
 	shared  *class // or the engine that several hosts share; nil: none
 	classes []*class
@@ -96,7 +96,7 @@ var ErrStuck = errors.New("sim: time stands still")
 
 // New returns a network with a switch and no hosts.
 func New(cfg Config) *Network {
-	n := &Network{cfg: cfg, send: make([]byte, 0, session.RunBytes), read: make([]byte, session.RunBytes)}
+	n := &Network{cfg: cfg, send: make([]byte, 0, session.RunBytes)}
 	if cfg.Kinds == 0 {
 		n.cfg.Kinds = AllKinds
 	}
