@@ -31,6 +31,7 @@ type Source struct {
 	clock       mono.Time     // the latest instant a caller named
 	far, late   time.Duration // bounds of samples until the next SPM
 	sampledAt   mono.Time     // when a round trip was last measured; Never before
+	beganAt     mono.Time     // when the first data was sent; Never before
 	probing     bool          // the latest SPM asks for one, and none came since
 
 	partial   int       // bytes of the stream packet being filled in window.Slot()
@@ -75,6 +76,7 @@ func NewSource(now mono.Time, cfg SourceConfig) *Source {
 		packetBytes: packetBytes,
 		clock:       now,
 		sampledAt:   mono.Never,
+		beganAt:     mono.Never,
 		limiter:     flow.NewLimiter(flow.LimiterConfig{Rate: cfg.Rate, RepairShare: cfg.RepairShare}, now),
 		partialAt:   mono.Never,
 		joinable:    true,
@@ -113,8 +115,9 @@ func (s *Source) holdOff(now mono.Time) time.Duration {
 }
 
 // cycle is how long it takes to ask for a repair and get it: the longest back-off and the ways there and back.
-func (s *Source) cycle(now mono.Time) time.Duration {
-	grtt := s.grtt.Value(now)
+func (s *Source) cycle(now mono.Time) time.Duration { return s.cycleOf(s.grtt.Value(now)) }
+
+func (s *Source) cycleOf(grtt time.Duration) time.Duration {
 	return nack.Interval(grtt, s.groupSize()) + grtt + time.Millisecond
 }
 
@@ -137,6 +140,10 @@ func (s *Source) hold(now mono.Time) time.Duration {
 		least = holdUnlimited
 	}
 	late := min(5*s.lag.Value(now)/2, maxInterval)
+	if now < s.beganAt.Add(min(20*s.cfg.InitialGRTT, time.Second)) {
+		// Who is near answers first: until the far ones can have, the first guess of the round trip still stands for them.
+		late = max(late, 4*s.cycleOf(s.cfg.InitialGRTT))
+	}
 	return min(max(4*s.cycle(now), late, least), s.cfg.WindowAge)
 }
 
@@ -246,6 +253,7 @@ func (s *Source) sendData(now mono.Time, t *Transmit) {
 		}
 	}
 	s.window.Sent(now, n)
+	s.beganAt = min(s.beganAt, now)
 	s.limiter.TookData(now, s.count(t, n))
 	s.spm.dataSent(now)
 	if s.ended() {
