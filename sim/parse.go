@@ -1,8 +1,10 @@
 package sim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,22 +31,67 @@ import (
 //	end TIME
 //
 // A branch, source or receiver must stand before it is named. Types are those of PGM in lower case (odata, rdata, spm, ncf), and data for
-// odata and rdata together. TO is included. Errors name the line.
+// odata and rdata together; numbers count from the source's first packet, those of SPMs are their own, and TO is included. Times are as
+// in time.ParseDuration, up to a day; a receiver's window is a power of two.
+//
+// There may be 16 sources, 1,000 receivers and branches, 10,000 drops and steps, and 64 MiB may be written. Errors name the line.
 func ParseScenario(text string) (*Scenario, error) {
-	s := &Scenario{}
-	for i, line := range strings.Split(text, "\n") {
-		if err := s.parseLine(line); err != nil {
-			return nil, fmt.Errorf("sim: line %d: %w", i+1, err)
+	p := parser{s: &Scenario{}, lines: map[string]int{}}
+	for line := range strings.Lines(text) {
+		p.line++
+		if err := p.parseLine(strings.TrimSuffix(line, "\n")); err != nil {
+			return nil, fmt.Errorf("sim: line %d: %w", p.line, err)
 		}
 	}
+	s := p.s
 	switch {
 	case len(s.Sources) == 0 || len(s.Receivers) == 0:
 		return nil, errors.New("sim: a scenario needs a source and a receiver")
-	case s.End <= 0:
+	case s.End == 0:
 		return nil, errors.New("sim: a scenario needs an end")
 	}
-	slices.SortStableFunc(s.Steps, func(a, b ScenarioStep) int { return int(max(-1, min(1, a.At-b.At))) })
+	slices.SortStableFunc(s.Steps, func(a, b ScenarioStep) int { return cmp.Compare(a.At, b.At) })
 	return s, nil
+}
+
+// Bounds, so that no text asks for more memory than a machine has.
+const (
+	mostWritten = 64 << 20
+	longest     = 24 * time.Hour
+	mostWindow  = 1 << 16
+)
+
+var mostLines = map[string]int{"source": 16, "receiver": 1000, "branch": 1000, "drop": 10_000, "at": 10_000}
+
+type parser struct {
+	s       *Scenario
+	line    int
+	lines   map[string]int // by first word
+	written int            // bytes
+}
+
+// number reads a number from least to most.
+func number(what, text string, least, most int) (int, error) {
+	n, err := strconv.Atoi(text)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("%s: %q is not a number", what, text)
+	case n < least || n > most:
+		return 0, fmt.Errorf("%s: %d is not from %d to %d", what, n, least, most)
+	}
+	return n, nil
+}
+
+// span reads a time, which is longer than 0 unless zero is allowed.
+func span(what, text string, zero bool) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	switch {
+	case err != nil:
+		return 0, err
+	case d < 0 || d > longest || d == 0 && !zero:
+		return 0, fmt.Errorf("%s: %v is not a time up to %v", what, d, longest)
+	}
+	return d, nil
 }
 
 // words cuts a line into words; what stands in quotes is one.
@@ -71,62 +118,82 @@ func words(line string) ([]string, error) {
 	}
 }
 
-func (s *Scenario) parseLine(line string) error {
+func (p *parser) parseLine(line string) error {
 	w, err := words(line)
 	if err != nil || len(w) == 0 {
 		return err
 	}
-	if len(w) == 1 && w[0] == "ipv4" {
+	s := p.s
+	if w[0] == "ipv4" {
 		s.V4 = true
-		return nil
+		return end(w[1:])
 	}
 	if len(w) < 2 {
 		return fmt.Errorf("%q wants something after it", w[0])
 	}
+	if most, ok := mostLines[w[0]]; ok {
+		if p.lines[w[0]]++; p.lines[w[0]] > most {
+			return fmt.Errorf("more than %d lines begin with %q", most, w[0])
+		}
+	}
 	switch w[0] {
 	case "seed":
-		s.Seed, err = strconv.ParseUint(w[1], 10, 64)
+		if s.Seed, err = strconv.ParseUint(w[1], 10, 64); err != nil {
+			return fmt.Errorf("seed: %q is not a number from 0 to 2^64-1", w[1])
+		}
+		return end(w[2:])
 	case "end":
-		s.End, err = time.ParseDuration(w[1])
+		if s.End, err = span("end", w[1], false); err != nil {
+			return err
+		}
+		return end(w[2:])
+	case "drop":
+		return p.parseDrop(w[1:])
+	case "at":
+		return p.parseStep(w[1:])
+	}
+	return p.parseNode(w[0], w[1], w[2:])
+}
+
+// end wants nothing more on the line.
+func end(w []string) error {
+	if len(w) > 0 {
+		return fmt.Errorf("unknown word %q", w[0])
+	}
+	return nil
+}
+
+// parseNode reads what makes a branch or a host.
+func (p *parser) parseNode(what, name string, w []string) (err error) {
+	s := p.s
+	taken := s.branch(name) >= 0 || s.source(name) >= 0 || s.receiver(name) >= 0
+	switch what {
 	case "branch":
-		b := ScenarioBranch{Name: w[1]}
-		err = s.settings(w[2:], &b.Parent, &b.Down, &b.Up, nil)
+		b := ScenarioBranch{Name: name}
+		err = s.settings(w, &b.Parent, &b.Down, &b.Up, nil)
 		s.Branches = append(s.Branches, b)
 	case "source":
-		x := ScenarioSource{Name: w[1]}
-		err = s.settings(w[2:], &x.Switch, &x.Down, &x.Up, x.set)
+		x := ScenarioSource{Name: name}
+		err = s.settings(w, &x.Switch, &x.Down, &x.Up, x.set)
 		s.Sources = append(s.Sources, x)
 	case "receiver":
-		x := ScenarioReceiver{Name: w[1]}
-		err = s.settings(w[2:], &x.Switch, &x.Down, &x.Up, x.set)
+		x := ScenarioReceiver{Name: name}
+		err = s.settings(w, &x.Switch, &x.Down, &x.Up, x.set)
 		s.Receivers = append(s.Receivers, x)
-	case "drop":
-		return s.parseDrop(w[1:])
-	case "at":
-		return s.parseStep(w[1:])
 	default:
-		err = fmt.Errorf("unknown word %q", w[0])
+		return fmt.Errorf("unknown word %q", what)
 	}
-	if err == nil && s.named(w[1]) > 1 && (w[0] == "branch" || w[0] == "source" || w[0] == "receiver") {
-		err = fmt.Errorf("there are two of the name %q", w[1])
+	switch {
+	case name == "":
+		return errors.New("a name is empty")
+	case taken:
+		return fmt.Errorf("there are two of the name %q", name)
 	}
 	return err
 }
 
-func (s *Scenario) named(name string) int {
-	count := 0
-	for _, b := range s.Branches {
-		if b.Name == name {
-			count++
-		}
-	}
-	if s.source(name) >= 0 {
-		count++
-	}
-	if s.receiver(name) >= 0 {
-		count++
-	}
-	return count
+func (s *Scenario) branch(name string) int {
+	return slices.IndexFunc(s.Branches, func(x ScenarioBranch) bool { return x.Name == name })
 }
 
 func (s *Scenario) source(name string) int {
@@ -146,11 +213,9 @@ func (s *Scenario) settings(w []string, at *int, down, up *netem.Impairment, set
 				return fmt.Errorf("%q wants something after it", w[i-1])
 			}
 			if w[i-1] == "at" {
-				k := slices.IndexFunc(s.Branches, func(b ScenarioBranch) bool { return b.Name == w[i] })
-				if k < 0 {
+				if *at = s.branch(w[i]) + 1; *at == 0 {
 					return fmt.Errorf("no branch %q", w[i])
 				}
-				*at = k + 1
 				continue
 			}
 			imp, err := netem.ParseImpairment(w[i])
@@ -163,9 +228,12 @@ func (s *Scenario) settings(w []string, at *int, down, up *netem.Impairment, set
 				*up = imp
 			}
 		default:
-			key, value, _ := strings.Cut(w[i], "=")
 			if set == nil {
-				return fmt.Errorf("unknown word %q", w[i])
+				return end(w[i:])
+			}
+			key, value, ok := strings.Cut(w[i], "=")
+			if ok {
+				key += "="
 			}
 			if err := set(key, value); err != nil {
 				return err
@@ -177,14 +245,16 @@ func (s *Scenario) settings(w []string, at *int, down, up *netem.Impairment, set
 
 func (x *ScenarioSource) set(key, value string) (err error) {
 	switch key {
-	case "rate":
-		x.Rate, err = flow.ParseRate(value)
-	case "window":
-		x.WindowBytes, err = strconv.Atoi(value)
-	case "linger":
-		x.Linger, err = time.ParseDuration(value)
+	case "rate=":
+		if x.Rate, err = flow.ParseRate(value); err == nil && x.Rate == 0 {
+			err = errors.New("rate: 0 bit/s is none")
+		}
+	case "window=":
+		x.WindowBytes, err = number("window", value, 1, mostWritten)
+	case "linger=":
+		x.Linger, err = span("linger", value, false)
 	default:
-		err = fmt.Errorf("unknown word %q", key)
+		err = unknown(key, value)
 	}
 	return err
 }
@@ -197,31 +267,40 @@ func (x *ScenarioReceiver) set(key, value string) (err error) {
 		x.ReceiveOnly = true
 	case "absent":
 		x.Absent = true
-	case "max-delay":
-		x.MaxDelay, err = time.ParseDuration(value)
-	case "repair-timeout":
-		x.RepairTimeout, err = time.ParseDuration(value)
-	case "window":
+	case "max-delay=":
+		x.MaxDelay, err = span("max-delay", value, false)
+	case "repair-timeout=":
+		x.RepairTimeout, err = span("repair-timeout", value, false)
+	case "window=":
 		x.MaxWindow, err = strconv.Atoi(value)
+		switch {
+		case err != nil:
+			err = fmt.Errorf("window: %q is not a number", value)
+		case x.MaxWindow < 2 || x.MaxWindow > mostWindow || x.MaxWindow&(x.MaxWindow-1) != 0:
+			err = fmt.Errorf("window: %d is not a power of two from 2 to %d", x.MaxWindow, mostWindow)
+		}
 	default:
-		err = fmt.Errorf("unknown word %q", key)
+		err = unknown(key, value)
 	}
 	return err
 }
+
+func unknown(key, value string) error { return fmt.Errorf("unknown word %q", key+value) }
 
 var dropTypes = map[string][]wire.Type{
 	"data": {wire.TypeODATA, wire.TypeRDATA}, "odata": {wire.TypeODATA}, "rdata": {wire.TypeRDATA}, "spm": {wire.TypeSPM}, "ncf": {wire.TypeNCF},
 }
 
-func (s *Scenario) parseDrop(w []string) error {
+func (p *parser) parseDrop(w []string) (err error) {
 	if len(w) < 3 {
 		return errors.New("drop wants a source, types and numbers")
 	}
+	s := p.s
 	d := ScenarioDrop{Source: s.source(w[0]), Receiver: -1}
 	if d.Source < 0 {
 		return fmt.Errorf("no source %q", w[0])
 	}
-	for _, name := range strings.Split(w[1], ",") {
+	for name := range strings.SplitSeq(w[1], ",") {
 		types, ok := dropTypes[name]
 		if !ok {
 			return fmt.Errorf("no type %q", name)
@@ -229,13 +308,12 @@ func (s *Scenario) parseDrop(w []string) error {
 		d.Types = append(d.Types, types...)
 	}
 	from, to, both := strings.Cut(w[2], "-")
-	var err error
-	if d.From, err = strconv.Atoi(from); err != nil {
+	if d.From, err = number("drop", from, 0, math.MaxInt32-1); err != nil {
 		return err
 	}
 	d.To = d.From + 1
 	if both {
-		if d.To, err = strconv.Atoi(to); err != nil {
+		if d.To, err = number("drop", to, d.From, math.MaxInt32-1); err != nil {
 			return err
 		}
 		d.To++
@@ -244,7 +322,7 @@ func (s *Scenario) parseDrop(w []string) error {
 		key, value, _ := strings.Cut(w[i], "=")
 		switch {
 		case key == "times":
-			if d.Times, err = strconv.Atoi(value); err != nil {
+			if d.Times, err = number("times", value, 1, math.MaxInt32); err != nil {
 				return err
 			}
 		case w[i] == "to" && i+1 < len(w):
@@ -253,7 +331,7 @@ func (s *Scenario) parseDrop(w []string) error {
 				return fmt.Errorf("no receiver %q", w[i])
 			}
 		default:
-			return fmt.Errorf("unknown word %q", w[i])
+			return end(w[i:])
 		}
 	}
 	s.Drops = append(s.Drops, d)
@@ -269,14 +347,15 @@ var verbs = map[string]struct {
 	"stall": {0, false}, "resume": {0, false}, "leave": {0, false}, "join": {0, false},
 }
 
-func (s *Scenario) parseStep(w []string) error {
+func (p *parser) parseStep(w []string) error {
 	if len(w) < 3 {
 		return errors.New("at wants a time, a name and what to do")
 	}
-	at, err := time.ParseDuration(w[0])
+	at, err := span("at", w[0], true)
 	if err != nil {
 		return err
 	}
+	s := p.s
 	step := ScenarioStep{At: at, Source: s.source(w[1]), Receiver: s.receiver(w[1]), Verb: w[2]}
 	v, ok := verbs[w[2]]
 	switch {
@@ -289,15 +368,22 @@ func (s *Scenario) parseStep(w []string) error {
 	case len(w) != 3+v.args:
 		return fmt.Errorf("%q wants %d words after it", w[2], v.args)
 	}
-	if v.args == 1 {
-		if step.Bytes, err = strconv.Atoi(w[3]); err != nil {
-			return err
-		}
-		if step.Bytes < 0 || step.Bytes == 0 && w[2] == "message" || w[2] == "reset" && step.Bytes > 63 {
-			return fmt.Errorf("%s %d is out of range", w[2], step.Bytes)
+	switch w[2] {
+	case "write":
+		step.Bytes, err = number(w[2], w[3], 1, mostWritten)
+	case "message":
+		step.Bytes, err = number(w[2], w[3], 1, s.Sources[step.Source].maxMessage())
+	case "reset":
+		step.Bytes, err = number(w[2], w[3], 0, 63)
+	}
+	if err != nil {
+		return err
+	}
+	if v.source && w[2] != "reset" {
+		if p.written += step.Bytes; p.written > mostWritten {
+			return fmt.Errorf("more than %d bytes are written", mostWritten)
 		}
 	}
 	s.Steps = append(s.Steps, step)
 	return nil
 }
-

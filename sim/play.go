@@ -115,9 +115,24 @@ func (x *ScenarioSource) engine(c *session.SourceConfig) {
 	if x.Linger > 0 {
 		c.Linger = x.Linger
 	}
-	for x.WindowBytes > 0 && c.Slots > 2 && c.Slots*c.Room.Stream() > x.WindowBytes {
-		c.Slots /= 2
+	c.Slots = x.slots(c.Slots, c.Room)
+}
+
+// slots returns how many slots make the window, where most is the default.
+func (x *ScenarioSource) slots(most int, room wire.Room) int {
+	for x.WindowBytes > 0 && most > 2 && most*room.Stream() > x.WindowBytes {
+		most /= 2
 	}
+	return most
+}
+
+// maxMessage is the longest message that the window holds, with either kind of addresses.
+func (x *ScenarioSource) maxMessage() int {
+	room, err := wire.NewRoom(mtu, true, false)
+	if err != nil {
+		panic("BUG: sim: " + err.Error())
+	}
+	return (x.slots(sourceSlots, room) - 1) * room.Fragment()
 }
 
 // engine sets what the scenario says of a receiver.

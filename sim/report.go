@@ -1,11 +1,11 @@
 package sim
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"strings"
 
@@ -28,16 +28,21 @@ type ReadPart struct {
 	Reason session.LossReason
 }
 
-// Reader collects a Reading.
+// Reader collects a Reading. It keeps none of the bytes.
 type Reader struct {
 	Reading
 	Messages bool // boundaries count: each message is a part
-	part     bytes.Buffer
+	sum      hash.Hash
+	bytes    int // that sum is of
 }
 
 // Read adds bytes read.
 func (r *Reader) Read(b []byte) {
-	r.part.Write(b)
+	if r.sum == nil {
+		r.sum = sha256.New()
+	}
+	r.sum.Write(b)
+	r.bytes += len(b)
 	if r.Messages {
 		r.flush()
 	}
@@ -61,12 +66,12 @@ func (r *Reader) Finish(err error) {
 }
 
 func (r *Reader) flush() {
-	if r.part.Len() == 0 {
+	if r.bytes == 0 {
 		return
 	}
-	sum := sha256.Sum256(r.part.Bytes())
-	r.Parts = append(r.Parts, ReadPart{Bytes: r.part.Len(), SHA256: hex.EncodeToString(sum[:8])})
-	r.part.Reset()
+	r.Parts = append(r.Parts, ReadPart{Bytes: r.bytes, SHA256: hex.EncodeToString(r.sum.Sum(nil)[:8])})
+	r.sum.Reset()
+	r.bytes = 0
 }
 
 // String tells the reading in one line.
@@ -107,4 +112,3 @@ func (r *Report) String() string {
 	}
 	return b.String()
 }
-

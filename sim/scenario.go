@@ -130,4 +130,3 @@ func (d *Dropper) Drop(source, receiver int, p *wire.Packet) bool {
 	}
 	return false
 }
-
