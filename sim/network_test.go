@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rmcast/rmcast/flow"
+	"github.com/rmcast/rmcast/internal/invariant"
 	"github.com/rmcast/rmcast/netem"
 	"github.com/rmcast/rmcast/session"
 	"github.com/rmcast/rmcast/wire"
@@ -127,6 +128,27 @@ func TestLostToPresent(t *testing.T) {
 		if got := n.Stats().Lost; got != 2*3 || told != 2*3 { // an SPM and a packet
 			t.Errorf("%+v: %d lost, %d told", down, got, told)
 		}
+	}
+}
+
+// A hundred thousand receivers with an engine each.
+func TestHundredThousand(t *testing.T) {
+	count := 100_000
+	if invariant.Enabled {
+		count = 5000 // everything is walked over all the time
+	}
+	n := New(Config{Seed: 1})
+	src := n.Source(SourceConfig{})
+	d := netem.Impairment{Delay: 10 * time.Millisecond}
+	g := n.Receivers(count, GroupConfig{Hollow: true, Down: netem.Impairment{Loss: 0.0003, Delay: 10 * time.Millisecond}, Up: d})
+	src.Stream(20_000)
+	src.Finish()
+	done, err := n.RunUntil(10*time.Second, func() bool { return n.Stats().Events%64 == 0 && g.Complete() == count })
+	if st := g.Stats(); !done || err != nil || st.Bytes != uint64(count)*20_000 || st.Lost > 0 || st.Sessions.Total.NAKs == 0 {
+		t.Errorf("%v, %v, %+v", done, err, st)
+	}
+	if st := n.Stats(); st.Engines != count {
+		t.Errorf("%+v", st)
 	}
 }
 

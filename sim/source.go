@@ -65,14 +65,14 @@ func (n *Network) Source(cfg SourceConfig) *Source {
 		}
 	}
 	s.SetLinks(cfg.Down, cfg.Up)
-	room, err := wire.NewRoom(1500, !n.cfg.V4, false)
+	room, err := wire.NewRoom(mtu, !n.cfg.V4, false)
 	if err != nil {
 		panic("BUG: sim: " + err.Error())
 	}
 	c := session.SourceConfig{
 		TSI: wire.TSI{GSI: wire.NewGSI("sim"), Port: sourcePort + uint16(n.sources%50000)}, DestinationPort: port, Group: n.Group(),
 		Path: n.Addr(s.host), Room: room, Rate: 100 * flow.Mbps, RepairShare: flow.DefaultRepairShare, ReceiverShare: 0.25,
-		Slots: 32768, WindowAge: 2 * time.Second, InitialGRTT: 500 * time.Millisecond, InitialGroup: 1000,
+		Slots: sourceSlots, WindowAge: 2 * time.Second, InitialGRTT: 500 * time.Millisecond, InitialGroup: 1000,
 		HeartbeatMin: 10 * time.Millisecond, HeartbeatMax: time.Second, AmbientSPM: time.Second, Linger: 2 * time.Second,
 	}
 	if cfg.Engine != nil {
@@ -163,6 +163,11 @@ func (s *Source) push(w writing) {
 	s.queue = append(s.queue, w)
 	s.n.set(&s.alarm, s.n.now)
 }
+
+const (
+	mtu         = 1500
+	sourceSlots = 32768
+)
 
 const patternBytes = 65521 // a prime: no packet size divides it
 
