@@ -125,8 +125,9 @@ func (ps *Peers) InOrder(m Meta, p *wire.Packet) bool {
 			lead = seq.Max(lead, p.Lead)
 		}
 		return r.start == r.window.Next() && r.window.Missing() == 0 && lead.Less(end)
-	case data:
-		return p.Sqn.LessEq(r.window.End())
+	case data: // what the window has no room for is missing
+		w := r.window
+		return p.Sqn.Less(w.End()) || p.Sqn == w.End() && p.Sqn.Less(w.Limit()) && w.Spare() > 0
 	case p.Type == wire.TypeSPM:
 		return p.Lead.Less(r.window.End())
 	}

@@ -90,3 +90,27 @@ func TestSharedAskTogether(t *testing.T) {
 		t.Errorf("trace %#x plain, %#x shared", sums[0], sums[1])
 	}
 }
+
+// Messages that the receivers' windows cannot hold are lost to all of them alike, and what comes after is not.
+func TestSharedTooLong(t *testing.T) {
+	for _, c := range []struct {
+		hollow, unordered bool
+		window            int
+		bytes             int64
+	}{{false, false, 8, 1 << 20}, {true, false, 8, 1 << 20}, {false, true, 8, 1 << 20}, {true, true, 8, 1 << 20}, {false, false, 1024, 1 << 16}, {false, true, 1024, 1 << 16}} {
+		st := wantAlike(t, 1, 20, GroupConfig{
+			Hollow: c.hollow, Engine: func(p *session.PeersConfig) { p.MaxWindow, p.WindowBytes, p.Unordered = c.window, c.bytes, c.unordered },
+			Down: netem.Impairment{Delay: 5 * time.Millisecond}, Up: netem.Impairment{Delay: 5 * time.Millisecond},
+		}, SourceConfig{}, func(_ *Network, s *Source, _ *Group) {
+			for range 3 {
+				s.WriteMessage(make([]byte, 1000))
+				s.WriteMessage(make([]byte, 65535))
+			}
+			s.WriteMessage(make([]byte, 1000))
+			s.Finish()
+		})
+		if st.Complete != 20 || st.Bytes < 4*20*1000 {
+			t.Errorf("%+v: %+v", c, st)
+		}
+	}
+}
