@@ -45,7 +45,8 @@ type Network struct {
 	alarms heap.Heap[*alarm]
 	serial uint64
 	links  uint64 // how often links were made or changed
-	still  int    // events and alarms at this instant
+	still  int    // events and alarms at this instant,
+	most   int    // and how many are for ever
 
 	send    []byte // run being polled
 	read    []byte // message being read; nil while nobody keeps bytes
@@ -80,7 +81,7 @@ type owner struct {
 
 const (
 	port       = 7500
-	mostStill  = 50_000_000 // events and alarms at one instant before it counts as for ever
+	mostStill  = 50_000_000
 	headerV4   = 28
 	headerV6   = 48
 	sourcePort = 1000
@@ -91,12 +92,12 @@ var (
 	group4 = netip.MustParseAddr("239.192.0.1")
 )
 
-// ErrStuck says that time does not go on: engines speak to each other for ever at one instant.
+// ErrStuck says that time does not go on: 50 million things have happened at one instant.
 var ErrStuck = errors.New("sim: time stands still")
 
 // New returns a network with a switch and no hosts.
 func New(cfg Config) *Network {
-	n := &Network{cfg: cfg, send: make([]byte, 0, session.RunBytes)}
+	n := &Network{cfg: cfg, most: mostStill, send: make([]byte, 0, session.RunBytes)}
 	if cfg.Kinds == 0 {
 		n.cfg.Kinds = AllKinds
 	}
@@ -258,7 +259,7 @@ func (n *Network) advance(to mono.Time) {
 		n.now, n.still = to, 0
 		return
 	}
-	if n.still++; n.still > mostStill {
+	if n.still++; n.still > n.most {
 		n.err = fmt.Errorf("%w at %v (seed %d)", ErrStuck, n.Now(), n.cfg.Seed)
 	}
 }

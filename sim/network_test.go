@@ -1,8 +1,10 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -288,5 +290,94 @@ func TestMistakes(t *testing.T) {
 			}()
 			c.f(New(Config{}))
 		}()
+	}
+}
+
+// A packet to one host goes to it alone, wherever it is, unless it has left, then or in the meantime.
+func TestToOneHost(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		var got []int
+		n := New(Config{Seed: 1, Kinds: Of(Arrived), Trace: func(e *Event) {
+			if e.Packet.Type == wire.TypeNCF {
+				got = append(got, e.Host)
+			}
+		}})
+		b := n.Branch(n.Branch(nil, netem.Impairment{Delay: time.Millisecond}, netem.Impairment{}), netem.Impairment{}, netem.Impairment{})
+		c := n.Branch(nil, netem.Impairment{}, netem.Impairment{})
+		src := n.Source(SourceConfig{Switch: c})
+		groups := []*Group{
+			n.Receivers(5, GroupConfig{Switch: b, Shared: shared, Down: netem.Impairment{Delay: time.Millisecond}}),
+			n.Receivers(5, GroupConfig{Shared: shared, Down: netem.Impairment{Delay: time.Millisecond, Jitter: time.Microsecond}}),
+		}
+		p := wire.Packet{Type: wire.TypeNCF, DestinationPort: port, SourcePort: 1, Source: n.Addr(1), Group: n.Group()}
+		raw := p.Append(nil)
+		var want []int
+		for _, g := range groups {
+			g.Leave(2)
+			for _, host := range []int{g.Host(0), g.Host(2), g.Host(3), g.Host(4), 1000, src.Host()} {
+				n.emit(&session.Transmit{B: raw, Segment: len(raw), To: netip.AddrPortFrom(n.Addr(host), port)}, src.Host(), src.up, src.at)
+			}
+			n.At(500*time.Microsecond, func() { g.Leave(3) })
+			want = append(want, g.Host(0), g.Host(4))
+		}
+		if err := n.Run(time.Second); err != nil {
+			t.Fatal(err)
+		}
+		if slices.Sort(got); !slices.Equal(got, want) {
+			t.Errorf("%v get it, want %v", got, want)
+		}
+	}
+}
+
+// What time cannot pass is an error, and stays one.
+func TestStuck(t *testing.T) {
+	n := New(Config{})
+	n.most = 1000
+	var again func()
+	again = func() { n.At(0, again) }
+	n.At(time.Second, again)
+	for range 2 {
+		if err := n.Run(2 * time.Second); !errors.Is(err, ErrStuck) || n.Now() != time.Second {
+			t.Errorf("%v at %v", err, n.Now())
+		}
+	}
+}
+
+// A network that runs on and on takes no more memory.
+func TestNoGrowth(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		n := New(Config{Seed: 1})
+		rough := netem.Impairment{Loss: 0.02, Delay: time.Millisecond}
+		src := n.Source(SourceConfig{Engine: rate(flow.Mbps)})
+		g := n.Receivers(50, GroupConfig{Shared: shared, Hollow: true, Down: rough, Up: rough})
+		rougher := rough
+		rougher.Jitter, rougher.Duplicate = 100*time.Microsecond, 0.1
+		n.Receivers(10, GroupConfig{Shared: shared, Hollow: true, Down: rougher, Up: rougher})
+		size := func() int {
+			total := len(n.free) + len(n.events.Items) + len(n.alarms.Items) + cap(g.own) + cap(g.fresh) + len(g.up) + cap(src.queue) + len(n.classes)
+			for _, e := range n.free {
+				total += cap(e.pkts) + cap(e.lost)
+			}
+			return total
+		}
+		run := func() {
+			for range 50 {
+				src.Stream(5000)
+				if err := n.Run(100 * time.Millisecond); err != nil {
+					t.Fatal(err)
+				}
+				g.Restart(3)
+				g.SetStalled(4, true)
+				g.SetStalled(4, false)
+			}
+		}
+		run()
+		before := size()
+		for range 4 {
+			run()
+		}
+		if after := size(); after > before+before/2+100 {
+			t.Errorf("shared %v: it grew from %d to %d", shared, before, after)
+		}
 	}
 }

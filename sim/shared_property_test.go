@@ -13,6 +13,7 @@ import (
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/netem"
 	"github.com/rmcast/rmcast/session"
+	"github.com/rmcast/rmcast/wire"
 )
 
 // TestSharedProperty: whatever happens in a network, it happens in the same way whether receivers share engines or not.
@@ -67,6 +68,7 @@ func difference(plain, shared []string) string {
 type history struct {
 	seed     uint64
 	v4       bool
+	drop     uint64 // one packet in so many, on the way to each host; 0: none
 	branches []historyBranch
 	groups   []historyGroup
 	sources  []historySource
@@ -104,7 +106,7 @@ type historyStep struct {
 
 // String tells the history, without what is zero.
 func (h *history) String() string {
-	out := fmt.Sprintf("seed %d, v4 %v\n", h.seed, h.v4)
+	out := fmt.Sprintf("seed %d, v4 %v, drop %d\n", h.seed, h.v4, h.drop)
 	for i, b := range h.branches {
 		out += fmt.Sprintf("branch %d at %d down %q up %q\n", i+1, b.parent, b.down, b.up)
 	}
@@ -135,7 +137,10 @@ type ending struct {
 }
 
 func drawHistory(t *rapid.T) history {
-	h := history{seed: rapid.Uint64().Draw(t, "seed"), v4: rapid.Bool().Draw(t, "v4")}
+	h := history{
+		seed: rapid.Uint64().Draw(t, "seed"), v4: rapid.Bool().Draw(t, "v4"),
+		drop: rapid.SampledFrom([]uint64{0, 0, 20}).Draw(t, "drop"),
+	}
 	for i := range rapid.IntRange(0, 3).Draw(t, "branches") {
 		h.branches = append(h.branches, historyBranch{rapid.IntRange(0, i).Draw(t, "parent"), drawImpairment(t), drawImpairment(t)})
 	}
@@ -213,6 +218,11 @@ func drawImpairment(t *rapid.T) netem.Impairment {
 // run lets it happen.
 func (h *history) run(t interface{ Fatal(...any) }, shared, trace bool) (end ending, lines []string) {
 	cfg := Config{Seed: h.seed, V4: h.v4, Hash: true}
+	if h.drop > 0 {
+		cfg.Drop = func(from, to int, p *wire.Packet) bool {
+			return mix(uint64(from)+uint64(to)<<20+uint64(p.Type)<<40+uint64(p.Sqn)<<48)%h.drop == 0
+		}
+	}
 	if trace {
 		cfg.Trace = func(e *Event) { lines = append(lines, fmt.Sprintf("%012d %v", e.At, e)) }
 	}
