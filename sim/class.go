@@ -11,9 +11,10 @@ import (
 // class is one engine for all receivers of a group that heard the same and have not spoken: a delay class.
 //
 // It never misses anything, and never speaks. Where all of its receivers miss a packet, each gets an engine: each has a wait of his
-// own then. They come back as they have it again (gather). What each of its receivers would do at an instant of its own is the answer to a probe, after a wait drawn
-// at random; before the first such instant comes, that receiver gets its own engine (the scout). The scout that comes next is known
-// at all times: waits grow with the random number they are drawn from, so receivers are taken in the order of theirs.
+// own then. They come back as they have it again (gather). What each of its receivers would do at an instant of its own is the answer
+// to a probe, or an SPMR, after a wait drawn at random; before the first such instant comes, that receiver gets its own engine (the
+// scout). The scout that comes next is known at all times: waits grow with the random number they are drawn from, so receivers are
+// taken in the order of theirs.
 type class struct {
 	g     *Group
 	peers *session.Peers

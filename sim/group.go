@@ -17,20 +17,23 @@ import (
 type GroupConfig struct {
 	Switch   *Switch          // where they hang; nil: the root
 	Down, Up netem.Impairment // of each receiver's own link: what comes to it, what it sends
-	// Engine may change the engines' configuration, which is that of transport at hop limit 64.
+	// Engine may change the engines' configuration, which is that of transport at hop limit 64: windows of up to 65,536 packets and
+	// 96 MiB, messages of up to 65,535 bytes, 10 s for a repair. It is called once.
 	Engine func(*session.PeersConfig)
-	// Hollow keeps lengths and not bytes: for large groups.
+	// Hollow keeps lengths and not bytes, for large groups: Delivered has no Data, and windows no bound in bytes.
 	Hollow bool
 	// Shared lets receivers that heard the same share one engine until they differ: for very large groups. A network with a
-	// second source gives each its own.
+	// second source gives each its own. Whatever is told of a receiver is the same either way, but for the order within an instant.
 	Shared bool
-	// Deliver is told what a receiver's application reads. It may look at the event and keep nothing of it.
+	// Deliver is told what a receiver's application reads: events of the kinds Delivered, Gap and Ended. It may look at the event and
+	// keep nothing of it.
 	Deliver func(*Event)
 	// Absent receivers join when Join is called.
 	Absent bool
 }
 
-// Group is receivers that are alike, each with an application that reads what there is at once.
+// Group is receivers that are alike, each with an application that reads what there is at once. Its methods name a receiver by its
+// index, 0 to Len-1, and panic on another.
 type Group struct {
 	n     *Network
 	cfg   GroupConfig
@@ -82,7 +85,7 @@ type readLog struct {
 	broken          uint32 // sessions that ended otherwise
 }
 
-// Receivers adds count receivers. It panics on a configuration that is not valid.
+// Receivers adds count receivers, 0 or more. It panics on a configuration that is not valid, and when there are too many hosts.
 func (n *Network) Receivers(count int, cfg GroupConfig) *Group {
 	if count < 0 {
 		panic(fmt.Sprintf("sim: %d receivers", count))
@@ -527,7 +530,7 @@ func (m *member) serve() {
 // ring serves the alarm.
 func (m *member) ring() { m.serve() }
 
-// SetStalled makes the application of receiver i stop reading, or go on.
+// SetStalled makes the application of receiver i stop reading, or go on. An absent receiver has no application, and one that joins reads.
 func (g *Group) SetStalled(i int, stalled bool) {
 	if !g.here(int32(i)) {
 		return
@@ -544,7 +547,7 @@ func (g *Group) SetStalled(i int, stalled bool) {
 	g.n.set(&m.alarm, g.n.now)
 }
 
-// Leave takes receiver i out of the group, at once and without a word. What it has read still counts.
+// Leave takes receiver i out of the group, at once and without a word. What it has read still counts. It does nothing if i is absent.
 func (g *Group) Leave(i int) {
 	if !g.here(int32(i)) {
 		return
@@ -566,7 +569,7 @@ func (g *Group) Leave(i int) {
 	g.gone.Receivers--
 }
 
-// Restart lets receiver i leave and join again, with an engine that knows nothing.
+// Restart lets receiver i leave, if it is present, and join, with an engine that knows nothing. It draws the same random numbers again.
 func (g *Group) Restart(i int) {
 	g.Leave(i)
 	g.blank = session.NewPeers(g.n.now, g.peers, nil)
@@ -631,9 +634,9 @@ func (g *Group) Receiver(i int) (st GroupStats, ok bool) {
 	return st, true
 }
 
-// Complete returns how many sessions were read to their end, everything delivered or told as lost. It is quick.
+// Complete is Stats().Complete, and quicker.
 func (g *Group) Complete() int {
-	total := 0
+	total := g.gone.Complete
 	for _, m := range g.members {
 		if m != nil {
 			total += int(m.log.complete)
@@ -645,7 +648,7 @@ func (g *Group) Complete() int {
 	return total
 }
 
-// Sessions calls f for each session that receiver i knows of.
+// Sessions calls f for each session that receiver i knows of, in the order in which it heard of them.
 func (g *Group) Sessions(i int, f func(tsi wire.TSI, st session.ReceiverStats)) {
 	m := g.members[i]
 	ps := (*session.Peers)(nil)

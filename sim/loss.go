@@ -4,7 +4,7 @@ import "math"
 
 // sampler draws who loses a packet, independently with one probability, for many receivers at a time: each random number decides
 // for eight receivers by their byte of it, and only where a byte is just at the threshold another number decides. A million receivers
-// take a quarter of a millisecond. It is netem's law of independent loss in another shape.
+// take a quarter of a millisecond. It is netem's law of independent loss in another form.
 type sampler struct {
 	rng  stream
 	high uint64 // a byte below this is a loss; equal to it: perhaps

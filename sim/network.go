@@ -130,8 +130,9 @@ func (n *Network) Now() time.Duration { return time.Duration(n.now) }
 // Stats returns the counters so far.
 func (n *Network) Stats() Stats { return n.stats }
 
-// TraceHash returns a sum over all events so far: instants, hosts, packets to the byte, deliveries, losses, ends. Two runs with the same sum did
-// the same; in which order things happened within one nanosecond does not count. It is 0 without Config.Hash.
+// TraceHash returns a sum over all events of every Kind so far: instants, hosts, sessions, packets to the byte, deliveries (to the byte,
+// but for Hollow), losses, ends, and what engines tell. Two runs with the same sum did the same; in which order things happened within
+// one nanosecond does not count. It is 0 without Config.Hash.
 func (n *Network) TraceHash() uint64 { return n.sum }
 
 // Group returns the multicast group that all sources send to.

@@ -154,6 +154,46 @@ func TestHundredThousand(t *testing.T) {
 	}
 }
 
+// Looking on, and stopping in between, changes nothing.
+func TestLookingOn(t *testing.T) {
+	var sums []uint64
+	for _, watch := range []bool{false, true} {
+		cfg, told := Config{Seed: 1, Hash: true}, 0
+		group := GroupConfig{Down: netem.Impairment{Loss: 0.1, Delay: time.Millisecond}, Up: netem.Impairment{Loss: 0.1, Jitter: time.Millisecond}}
+		if watch {
+			cfg.Trace, cfg.Kinds = func(e *Event) { told += len(e.String()) }, AllKinds
+			group.Deliver = func(*Event) { told++ }
+		}
+		n := New(cfg)
+		src := n.Source(SourceConfig{})
+		g := n.Receivers(20, group)
+		src.Stream(200_000)
+		src.Finish()
+		for range 1000 {
+			if watch {
+				n.At(n.Now()+1234, func() { told += g.Stats().Complete })
+			}
+			step := 10 * time.Second
+			if watch {
+				step /= 1000
+			}
+			if err := n.Run(step); err != nil {
+				t.Fatal(err)
+			}
+			if !watch {
+				break
+			}
+		}
+		if g.Complete() != 20 || watch && told == 0 {
+			t.Errorf("%+v", g.Stats())
+		}
+		sums = append(sums, n.TraceHash())
+	}
+	if sums[0] != sums[1] {
+		t.Errorf("%#x without looking on, %#x with", sums[0], sums[1])
+	}
+}
+
 // Sums differ where nothing but the session differs.
 func TestTraceHashSource(t *testing.T) {
 	sum := func(tsi wire.TSI, kind Kind) uint64 {

@@ -15,14 +15,15 @@ import (
 	"github.com/rmcast/rmcast/wire"
 )
 
-// ParseScenario reads a scenario, one statement a line; # begins a comment, and what stands in "quotes" is an impairment in the words of
-// netem.ParseImpairment. Down is always away from the root, up towards it; for a host down is what comes to it.
+// ParseScenario reads a scenario, one statement a line; # begins a comment, and what stands in "quotes" is an impairment in the words
+// of netem.ParseImpairment. Down is always away from the root, up towards it; for a host down is what comes to it.
 //
 //	seed N
 //	ipv4
 //	branch NAME [at BRANCH] [down "…"] [up "…"]
 //	source NAME [at BRANCH] [down "…"] [up "…"] [rate=RATE] [window=BYTES] [linger=TIME]
-//	receiver NAME [at BRANCH] [down "…"] [up "…"] [unordered] [receive-only] [absent] [max-delay=TIME] [repair-timeout=TIME] [window=PACKETS]
+//	receiver NAME [at BRANCH] [down "…"] [up "…"] [unordered] [receive-only] [absent]
+//	         [max-delay=TIME] [repair-timeout=TIME] [window=PACKETS]              all on one line
 //	drop SOURCE TYPE[,TYPE…] FROM[-TO] [to RECEIVER] [times=N]
 //	at TIME SOURCE write|message BYTES
 //	at TIME SOURCE flush|finish

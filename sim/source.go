@@ -16,8 +16,8 @@ import (
 type SourceConfig struct {
 	Switch   *Switch          // where it hangs; nil: the root
 	Up, Down netem.Impairment // of its own link: what it sends, what comes to it
-	// Engine may change the engine's configuration, which is that of transport at hop limit 64 with the defaults of DESIGN: window 32768
-	// packets, first guesses of round trip time and group size 500 ms and 1,000.
+	// Engine may change the engine's configuration, which is that of transport at hop limit 64: a window of 32,768 packets, first guesses
+	// of round trip time and group size 500 ms and 1,000. It is called once.
 	Engine func(*session.SourceConfig)
 }
 
@@ -122,7 +122,7 @@ func (s *Source) Stats() session.SourceStats { return s.engine.Stats() }
 // Finished reports whether the session is over: Close would have returned.
 func (s *Source) Finished() bool { return s.engine.Finished() }
 
-// Idle reports whether the application has nothing left to do.
+// Idle reports whether the application has nothing left to write.
 func (s *Source) Idle() bool { return len(s.queue) == 0 }
 
 // Write gives bytes of the stream to the application, which writes them when all before is written. b belongs to it then.
@@ -136,7 +136,7 @@ func (s *Source) WriteMessage(b []byte) {
 	s.push(writing{what: writeMessage, b: b})
 }
 
-// Stream does so with count bytes of a stream that Verify knows.
+// Stream does so with count bytes of a stream that Verify knows. They go on where those of the Stream before ended.
 func (s *Source) Stream(count int64) { s.push(writing{what: writePattern, count: count}) }
 
 // Flush lets a packet that is not full leave.
