@@ -73,14 +73,14 @@ type parser struct {
 
 // number reads a number from least to most.
 func number(what, text string, least, most int) (int, error) {
-	n, err := strconv.Atoi(text)
+	n, err := strconv.ParseInt(text, 10, 64)
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("%s: %q is not a number", what, text)
-	case n < least || n > most:
+	case n < int64(least) || n > int64(most):
 		return 0, fmt.Errorf("%s: %d is not from %d to %d", what, n, least, most)
 	}
-	return n, nil
+	return int(n), nil
 }
 
 // span reads a time, which is longer than 0 unless zero is allowed.
