@@ -40,6 +40,8 @@ type Impairment struct {
 	// Delay is how long a packet travels after it left the queue. At most 24 hours.
 	Delay time.Duration
 	// Jitter spreads Delay, by default evenly over [Delay-Jitter, Delay+Jitter], never below zero. It may reorder packets. At most 24 hours.
+	// The kernel spreads it evenly only as far as 2*Jitter in ns divides 2^32, of which it takes the remainder: short delays are
+	// likelier there, by a fifth with 400 ms and by nothing to speak of below 10 ms.
 	Jitter time.Duration
 	// DelayCorrelation, 0 to 1, is how much the Jitter of a packet depends on that of the one before.
 	DelayCorrelation float64
