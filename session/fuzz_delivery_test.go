@@ -309,7 +309,12 @@ func (f *deliveryFuzz) heal() {
 	}
 }
 
+// over reports whether all is sent, and everybody who ever heard the source has come to an end: perhaps before, for a receiver that
+// heard nothing for the expiry time has.
 func (f *deliveryFuzz) over() bool {
+	if !f.s.SentAll(f.s.window.End()) {
+		return false
+	}
 	for _, e := range f.ends {
 		if e.a.r != nil && e.a.end == nil || e.a.r == nil && !f.s.Finished() {
 			return false
