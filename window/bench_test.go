@@ -25,9 +25,10 @@ type lossyLink struct {
 
 const repairLag = 200 // packets
 
-func newLossyLink(percent, size int) *lossyLink {
+func newLossyLink(percent, size, keep int) *lossyLink {
 	l := &lossyLink{w: NewReceive(65536, 64<<20), payload: make([]byte, size)}
 	l.w.Start(0)
+	l.w.Keep(keep)
 	rng := rand.New(rand.NewPCG(1, 2))
 	for i := range l.lost {
 		l.lost[i] = rng.IntN(100) < percent
@@ -56,45 +57,57 @@ func (l *lossyLink) step() {
 
 // One packet inserted, and on the average one repaired or read.
 func BenchmarkReceive(b *testing.B) {
-	for _, size := range benchSizes {
-		for _, loss := range []int{0, 1, 10} {
-			b.Run(fmt.Sprintf("bytes=%d/loss=%d", size, loss), func(b *testing.B) {
-				l := newLossyLink(loss, size)
-				for range 10000 {
-					l.step()
-				}
-				b.SetBytes(int64(size))
+	for _, keep := range []int{0, 64} {
+		for _, size := range benchSizes {
+			for _, loss := range []int{0, 1, 10} {
+				b.Run(fmt.Sprintf("keep=%d/bytes=%d/loss=%d", keep, size, loss), func(b *testing.B) {
+					l := newLossyLink(loss, size, keep)
+					for range 10000 {
+						l.step()
+					}
+					b.SetBytes(int64(size))
+					b.ReportAllocs()
+					for b.Loop() {
+						l.step()
+					}
+				})
+			}
+		}
+	}
+}
+
+// Insert in order and Release, without bytes to copy or with.
+func BenchmarkReceiveInOrder(b *testing.B) {
+	for _, keep := range []int{0, 64} {
+		for _, size := range []int{0, 1, 1408} {
+			b.Run(fmt.Sprintf("keep=%d/bytes=%d", keep, size), func(b *testing.B) {
+				w := NewReceive(65536, 64<<20)
+				w.Start(0)
+				w.Keep(keep)
+				payload := make([]byte, size)
+				n := seq.Num(0)
 				b.ReportAllocs()
 				for b.Loop() {
-					l.step()
+					w.Insert(n, payload, Fragment{})
+					w.Release(n)
+					n++
 				}
 			})
 		}
 	}
 }
 
-// Insert in order and Release, without bytes to copy.
-func BenchmarkReceiveInOrder(b *testing.B) {
-	for _, size := range []int{0, 1} {
-		b.Run(fmt.Sprintf("bytes=%d", size), func(b *testing.B) {
-			w := NewReceive(65536, 64<<20)
-			w.Start(0)
-			payload := make([]byte, size)
-			n := seq.Num(0)
-			b.ReportAllocs()
-			for b.Loop() {
-				w.Insert(n, payload, Fragment{})
-				w.Release(n)
-				n++
-			}
-		})
+// The same with a reader that is a whole batch behind and looks at each packet.
+func BenchmarkReceiveBatch(b *testing.B) {
+	for _, keep := range []int{0, 64} {
+		b.Run(fmt.Sprintf("keep=%d", keep), func(b *testing.B) { benchmarkReceiveBatch(b, keep) })
 	}
 }
 
-// The same with a reader that is a whole batch behind and looks at each packet.
-func BenchmarkReceiveBatch(b *testing.B) {
+func benchmarkReceiveBatch(b *testing.B, keep int) {
 	w := NewReceive(65536, 64<<20)
 	w.Start(0)
+	w.Keep(keep)
 	payload := make([]byte, 1)
 	n := seq.Num(0)
 	sum := 0

@@ -45,6 +45,7 @@ type chunk struct {
 	used       uint16 // buffers
 	fresh      uint16 // buffers from here on were never used
 	free       uint16 // first of the free ones below fresh; noFree if there is none
+	kept       uint16 // scratch of Receive.spareOfKept; 0 otherwise
 	class      class
 }
 

@@ -18,7 +18,7 @@ func (r *Receive) check() {
 	if r.top.Less(r.next) || r.end.Less(r.top) {
 		bug("top %d, known are %v", r.top, seq.Range{From: r.next, To: r.end})
 	}
-	missing, beyond, held, inUse := 0, 0, 0, 0
+	missing, beyond, held, inUse := 0, 0, 0, r.checkKept()
 	bytes := int64(0)
 	for n := r.next; n != r.end; n++ {
 		s := r.slot(n)

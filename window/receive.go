@@ -63,16 +63,19 @@ var resultNames = [...]string{"InOrder", "Ahead", "Filled", "Duplicate", "Late",
 // Invariants:
 //  1. Next ≤ Run ≤ End; Next is not Done unless it is End; Run is Missing unless it is End.
 //  2. Missing and Held are the numbers of Missing and Have in [Next, End).
-//  3. A slot has a buffer if and only if it is Have with a payload; of a hollow window, none has.
-//  4. While the largest class of payloads seen does not grow, every number Missing below one with a buffer will find memory.
+//  3. A slot has a buffer if and only if it is Have or kept, with a payload; of a hollow window, none has.
+//  4. While the largest class of payloads seen does not grow, every number Missing below one that is Have with a buffer will find memory.
+//  5. What is kept is Done and not before Next's group. When a group has become Done altogether, nothing of it is kept.
 //
 // A Receive takes no memory before the first number.
 type Receive struct {
 	next, run, end seq.Num
-	top            seq.Num // after the highest number with a buffer, or later, but not after End
+	top            seq.Num // after the highest number Have with a buffer, or later, but not after End
 	mask           uint32
 	started        bool
 	released       bool // something was, since Start
+	hollow         bool
+	group          uint8 // k-1 of Keep; 0: nothing is kept
 	maxSlots       int
 	missing, held  int
 	beyond         int // Missing numbers from top on
@@ -80,13 +83,15 @@ type Receive struct {
 	unchecked      int // calls since the last walk of check
 	slots          []receiveSlot
 	buffers        buffers
-	hollow         bool
+	low            seq.Num // while something is kept: nothing before it is, and its slot is in the ring
+	kept           int32   // numbers that are kept
 }
 
 type receiveSlot struct {
 	buffer   bufferID
 	payload  uint16 // bytes
 	state    State
+	kept     bool // Done, but for the payload
 	fragment Fragment
 }
 
@@ -124,13 +129,13 @@ func (r *Receive) Clone() *Receive {
 	return &c
 }
 
-// EmptyAlike reports whether r and x hold nothing, keep no payload, and will do the same with all that comes.
+// EmptyAlike reports whether r and x are hollow, hold nothing, keep the same (Keep), and will do the same with all that comes.
 func (r *Receive) EmptyAlike(x *Receive) bool {
 	empty := func(w *Receive) bool {
 		return w.hollow && w.started && w.next == w.end && w.missing == 0 && w.held == 0
 	}
 	return empty(r) && empty(x) && r.next == x.next && r.run == x.run && r.top == x.top && r.beyond == x.beyond &&
-		r.maxSlots == x.maxSlots && r.released == x.released
+		r.maxSlots == x.maxSlots && r.released == x.released && r.sameKept(x)
 }
 
 // Resize changes the distance from Next to Limit, 1 ≤ maxSlots ≤ 2^30. What is known stays, even beyond the new Limit.
@@ -153,7 +158,11 @@ func (r *Receive) Spare() int {
 	if r.hollow {
 		return max(r.maxSlots-r.missing, 0)
 	}
-	return max(r.buffers.spare()-r.missing, 0)
+	spare := r.buffers.spare()
+	if r.kept > 0 && spare-r.missing < ample {
+		spare = r.spareOfKept()
+	}
+	return max(spare-r.missing, 0)
 }
 
 // Start makes first the first number of the window: what is before is Done. A window may be started anew, elsewhere, once
@@ -162,6 +171,7 @@ func (r *Receive) Start(first seq.Num) {
 	if r.next != r.end {
 		bug("Start at %d with %v known", first, seq.Range{From: r.next, To: r.end})
 	}
+	r.freeKept(r.end)
 	r.next, r.run, r.end, r.top = first, first, first, first
 	r.started, r.released = true, false
 }
@@ -242,10 +252,14 @@ func (r *Receive) Packet(n seq.Num) (Packet, bool) {
 	if s.state != Have {
 		return Packet{}, false
 	}
+	return r.packet(s), true
+}
+
+func (r *Receive) packet(s *receiveSlot) Packet {
 	if s.buffer == noBuffer {
-		return Packet{Payload: zeros[:s.payload:s.payload], Fragment: s.fragment}, true // of a hollow window; else of none
+		return Packet{Payload: zeros[:s.payload:s.payload], Fragment: s.fragment} // of a hollow window; else of none
 	}
-	return Packet{Payload: r.buffers.bytes(s.buffer)[:s.payload:s.payload], Fragment: s.fragment}, true
+	return Packet{Payload: r.buffers.bytes(s.buffer)[:s.payload:s.payload], Fragment: s.fragment}
 }
 
 // Insert takes packet n with a copy of payload, at most MaxPayload bytes, and says what it was. The range is that of newly
@@ -254,7 +268,7 @@ func (r *Receive) Packet(n seq.Num) (Packet, bool) {
 // When memory is short the lower numbers have it: one that is held may not keep a lower one that is Missing from being
 // taken.
 func (r *Receive) Insert(n seq.Num, payload []byte, f Fragment) (Result, seq.Range) {
-	if known := n.Sub(r.next); n == r.end && r.missing == 0 && known < r.maxSlots && known < len(r.slots) {
+	if known := n.Sub(r.next); n == r.end && r.missing == 0 && known < r.maxSlots && n.Sub(r.base()) < len(r.slots) {
 		if id, ok := r.memory(len(payload), 0); ok { // put, with n at End and so at or after top
 			if id != noBuffer {
 				copy(r.buffers.bytes(id), payload)
@@ -287,7 +301,7 @@ func (r *Receive) insert(n seq.Num, payload []byte, f Fragment) (Result, seq.Ran
 	if ahead >= r.maxSlots-known {
 		return Full, seq.Range{}
 	}
-	id, ok := r.memory(len(payload), r.missing+ahead)
+	id, ok := r.memoryOrKept(len(payload), r.missing+ahead)
 	if !ok {
 		return Full, seq.Range{}
 	}
@@ -321,10 +335,10 @@ func (r *Receive) fill(n seq.Num, payload []byte, f Fragment) Result {
 	}
 	id, ok := r.memory(len(payload), r.missing-1)
 	if !ok {
-		id, ok = r.memory(len(payload), r.keepFor(n))
+		id, ok = r.memoryOrKept(len(payload), r.keepFor(n))
 	}
 	if !ok && n == r.run {
-		id, ok = r.memory(len(payload), 0)
+		id, ok = r.memoryOrKept(len(payload), 0)
 	}
 	if !ok {
 		return Full
@@ -406,8 +420,8 @@ func (r *Receive) Lose(lost seq.Range) int {
 	return count
 }
 
-// Release says that n, which must be Have or Lost, was dealt with: it becomes Done, its payload is no longer valid, and Next
-// moves over all Done numbers.
+// Release says that n, which must be Have or Lost, was dealt with: it becomes Done, its payload is no longer valid (but see Keep),
+// and Next moves over all Done numbers.
 func (r *Receive) Release(n seq.Num) {
 	if n.Less(r.next) || r.end.LessEq(n) {
 		bug("Release of %d, known are %v", n, seq.Range{From: r.next, To: r.end})
@@ -417,12 +431,15 @@ func (r *Receive) Release(n seq.Num) {
 	case Have:
 		r.held--
 		r.bytes -= int64(s.payload)
-		if s.buffer != noBuffer {
+		if r.group == 0 && s.buffer != noBuffer {
 			r.buffers.put(s.buffer)
 		}
 	case Lost:
 	default:
 		bug("Release of %d, which is %v", n, s.state)
+	}
+	if r.group != 0 {
+		r.keep(n, s)
 	}
 	s.state = Done
 	r.released = true
@@ -432,6 +449,9 @@ func (r *Receive) Release(n seq.Num) {
 			r.next++
 		}
 		r.top = seq.Max(r.top, r.next)
+		if r.kept > 0 {
+			r.low = seq.Max(r.low, r.base())
+		}
 	}
 	r.walk()
 }
@@ -498,8 +518,9 @@ func (r *Receive) mark(which seq.Range, state State) {
 	}
 }
 
-// reserve makes the ring hold count numbers from first on, which is Next or before.
+// reserve makes the ring hold count numbers from first on, which is Next or before, and those of its group before.
 func (r *Receive) reserve(first seq.Num, count int) {
+	count += int(uint32(first) & uint32(r.group))
 	if count > len(r.slots) {
 		r.grow(count)
 	}
@@ -512,7 +533,7 @@ func (r *Receive) grow(count int) {
 	}
 	slots := make([]receiveSlot, max(least, 1<<bits.Len(uint(count-1))))
 	mask := uint32(len(slots) - 1)
-	for n := r.next; n != r.end; n++ {
+	for n := r.first(); n != r.end; n++ {
 		slots[uint32(n)&mask] = *r.slot(n)
 	}
 	r.slots, r.mask = slots, mask

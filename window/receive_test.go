@@ -407,16 +407,16 @@ func TestReceiveGrows(t *testing.T) {
 }
 
 func TestReceiveAllocs(t *testing.T) {
-	for _, loss := range []int{0, 1, 10} {
-		l := newLossyLink(loss, 1408)
+	for _, c := range []struct{ loss, keep int }{{0, 0}, {1, 0}, {10, 0}, {0, 64}, {10, 64}, {10, 128}} {
+		l := newLossyLink(c.loss, 1408, c.keep)
 		for range 10000 {
 			l.step()
 		}
 		if got := testing.AllocsPerRun(2000, l.step); got != 0 {
-			t.Errorf("loss %d %%: %v allocations per packet", loss, got)
+			t.Errorf("loss %d %%, groups of %d: %v allocations per packet", c.loss, c.keep, got)
 		}
-		if l.w.Held() > 300 {
-			t.Errorf("loss %d %%: %d held", loss, l.w.Held())
+		if l.w.Held() > 300 || int(l.w.kept) >= max(c.keep, 1) {
+			t.Errorf("loss %d %%, groups of %d: %d held, %d kept", c.loss, c.keep, l.w.Held(), l.w.kept)
 		}
 	}
 }
