@@ -219,9 +219,9 @@ func exactRepairs(rng *rand.Rand, h *trace) {
 			case 7:
 				now = now.Add(someTime(rng, 24))
 			default:
-				if n, ok := r.Next(now); ok {
-					h.add(uint64(n))
-					r.Sent(now, n)
+				if q, ok := r.Next(now); ok {
+					h.add(uint64(q.N))
+					r.Sent(now, q.N)
 				}
 			}
 			h.float(r.GroupSize())

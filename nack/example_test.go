@@ -38,10 +38,10 @@ func Example() {
 		fmt.Println("round trip of", n, "is", rtt)
 	}
 
-	for n, ok := source.Next(now); ok; n, ok = source.Next(now) {
-		source.Sent(now, n)
-		receiver.Found(now, n)
-		fmt.Println("RDATA", n)
+	for repair, ok := source.Next(now); ok; repair, ok = source.Next(now) {
+		source.Sent(now, repair.N)
+		receiver.Found(now, repair.N)
+		fmt.Println("RDATA", repair.N)
 	}
 	fmt.Println("still missing:", receiver.Len(), "next deadline:", receiver.Deadline())
 	// Output:

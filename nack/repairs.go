@@ -18,7 +18,7 @@ type Verdict uint8
 const (
 	Queued  Verdict = iota // a repair is now queued
 	Merged                 // a repair was queued already
-	HeldOff                // the repair went out less than HoldOff ago
+	HeldOff                // the repair went out less than HoldOff ago, or after the receiver had heard what it asks by
 	Refused                // the queue is full; no NCF either, so that the receiver asks again
 )
 
@@ -40,11 +40,13 @@ func (v Verdict) String() string {
 // RepairsConfig configures Repairs. Zero means the default, negative means off where that makes sense.
 type RepairsConfig struct {
 	// HoldOff is how long after a repair further NAKs for its number are taken to have crossed it: about the greatest round
-	// trip, so that a NAK sent because the repair was lost too comes later. Default 2 ms.
+	// trip, so that a NAK sent because the repair was lost too comes later. For parity, NAKs tell what they crossed, and HoldOff
+	// is how long that is remembered. Default 2 ms.
 	HoldOff time.Duration
 	// NCFSpacing is the least time between two NCFs for one number; the first goes at once (RFC 3208, 5.2). Default 2 ms.
 	NCFSpacing time.Duration
-	// MaxQueued bounds the repairs queued and, apart from them, the repairs remembered for HoldOff. Default 16384.
+	// MaxQueued bounds the repairs queued and, apart from them, the repairs remembered for HoldOff; a group's parity counts as one.
+	// Default 16384.
 	MaxQueued int
 	// MaxRequesters bounds the table of receivers heard. Default 1024.
 	MaxRequesters int
@@ -84,11 +86,16 @@ type RepairsStats struct {
 	Queued, Merged, HeldOff, Refused uint64 // numbers of NAKs, by verdict
 	NCFs                             uint64 // numbers confirmed
 	Sent                             uint64 // repairs
+
+	ParityQueued, ParityMerged, ParityHeldOff, ParityRefused uint64 // parity NAKs, by verdict
+	ParityNCFs                                               uint64 // groups confirmed
+	ParitySent                                               uint64 // parity packets, asked for or not
 }
 
-// request is a number some receiver asked for: queued, or repaired a moment ago and remembered.
+// request is a number some receiver asked for, or the parity of a group: queued, or repaired a moment ago and remembered.
 type request struct {
 	n       seq.Num
+	parity  bool // for the group that begins at n
 	queued  bool
 	over    bool // queued by receivers beyond their share only
 	pending bool // an NCF is due
@@ -102,24 +109,28 @@ type request struct {
 	sentAt  mono.Time // latest repair, unless queued
 	index   int       // in its heap, while queued
 	links   [2]link[*request]
+	parityRequest
 }
 
 // The chains a request can be in.
 const (
-	byNCF  = iota // those with an NCF pending, the longest waiting first; free requests by next
+	byNCF  = iota // those with an NCF pending, by kind, the longest waiting first; free requests by next
 	bySent        // those repaired, in the order of their repairs
 )
 
 func (q *request) link(chain int) *link[*request] { return &q.links[chain] }
 
-// Repairs is the source's side of NAKs: it merges them, decides which number is repaired next and what is to be confirmed, keeps
-// one receiver from taking more than its share, and estimates how large the group is. All calls cost O(log n) in the numbers
-// held. Numbers must come from the transmit window: the caller checks that before NAK and calls Trim as the trail moves.
+// Repairs is the source's side of NAKs: it merges them, decides what is repaired next and what is to be confirmed, keeps one receiver
+// from taking more than its share, and estimates how large the group is. All calls cost O(log n) in what is held. Numbers, and
+// groups by their first one, must come from the transmit window: the caller checks that before NAK and calls Trim as the trail moves.
 //
-//  1. A number is queued at most once. It leaves the queue by Sent or Trim, or, beyond its requester's share, for another in a
-//     full queue.
-//  2. Two NCFs for a number are NCFSpacing apart, and nothing is confirmed that was refused.
-//  3. All tables are bounded: 2*MaxQueued numbers, MaxRequesters addresses.
+//  1. A number is queued at most once, and so is the parity of a group. It leaves the queue by Sent, ParitySent or Trim, or, beyond its
+//     requester's share, for another in a full queue.
+//  2. Two NCFs for a number are NCFSpacing apart, so are two for a group unless the second names more packets; nothing is confirmed
+//     that was refused.
+//  3. All tables are bounded: 2*MaxQueued numbers and groups, MaxRequesters addresses.
+//  4. Of a group no more parity packets are queued than some receiver lacked when it asked, and those that go out count against
+//     all who had not heard them then: the greatest need, never the sum.
 //
 // now must not go backwards between calls. Repairs is not safe for concurrent use.
 type Repairs struct {
@@ -128,10 +139,12 @@ type Repairs struct {
 	key        *request
 	within     heap.Heap[*request] // queued, by number: some requester was within its share
 	over       heap.Heap[*request] // queued, by number: the others
-	ncf        chain[*request]     // pending NCFs
+	ncf        chain[*request]     // pending NCFs for numbers
+	parityNCF  chain[*request]     // and for groups
 	sent       chain[*request]     // repaired and remembered
 	remembered int                 // length of sent
 	free       *request
+	freeSends  *sends
 	requesters requesters
 	group      groupEstimate
 	stats      RepairsStats
@@ -140,7 +153,12 @@ type Repairs struct {
 // NewRepairs returns an empty Repairs.
 func NewRepairs(c RepairsConfig) *Repairs {
 	c = c.withDefaults()
-	less := func(a, b *request) bool { return a.n.Less(b.n) }
+	less := func(a, b *request) bool {
+		if a.n != b.n {
+			return a.n.Less(b.n)
+		}
+		return !a.parity && b.parity
+	}
 	where := func(q *request, i int) { q.index = i }
 	r := &Repairs{
 		cfg:        c,
@@ -149,6 +167,7 @@ func NewRepairs(c RepairsConfig) *Repairs {
 		within:     heap.Heap[*request]{Less: less, Place: where},
 		over:       heap.Heap[*request]{Less: less, Place: where},
 		ncf:        chain[*request]{id: byNCF},
+		parityNCF:  chain[*request]{id: byNCF},
 		sent:       chain[*request]{id: bySent},
 		requesters: newRequesters(c.MaxRequesters, c.ReceiverShare),
 		group:      groupEstimate{size: clampGroup(c.GroupSize)},
@@ -177,8 +196,7 @@ func (r *Repairs) SetGroup(grtt, mean time.Duration, groupSize float64) {
 func (r *Repairs) NAK(now mono.Time, from netip.Addr, n seq.Num, bytes int) Verdict {
 	r.forget(now)
 	who := r.requesters.get(now, from)
-	r.key.n = n
-	q, known := r.tree.Get(r.key)
+	q, known := r.find(n, false)
 	switch {
 	case !known:
 		if !r.admit(now, who) {
@@ -218,6 +236,12 @@ func (r *Repairs) NAK(now mono.Time, from netip.Addr, n seq.Num, bytes int) Verd
 	return Queued
 }
 
+// find returns what is held of n, the number, or of the group that begins there.
+func (r *Repairs) find(n seq.Num, parity bool) (q *request, known bool) {
+	r.key.n, r.key.parity = n, parity
+	return r.tree.Get(r.key)
+}
+
 // admit makes sure that there is room for a repair more. In a full queue what exceeds a share gives way to what does not: one of
 // the later numbers, near enough.
 func (r *Repairs) admit(now mono.Time, who *requester) bool {
@@ -251,38 +275,53 @@ func (r *Repairs) count(now mono.Time, q *request, who *requester) {
 	q.from = who.id
 }
 
-// confirm makes an NCF for q due unless one is or went out a moment ago.
+// confirm makes an NCF for q due unless one is or went out a moment ago; for a group, one that named as many packets.
 func (r *Repairs) confirm(now mono.Time, q *request) {
-	if q.pending || q.ncfs && now < q.ncfAt.Add(r.cfg.NCFSpacing) {
+	if q.pending || q.ncfs && now < q.ncfAt.Add(r.cfg.NCFSpacing) && q.asked <= q.confirmed {
 		return
 	}
 	q.pending = true
-	r.ncf.pushBack(q)
+	r.ncfsOf(q).pushBack(q)
+}
+
+// ncfsOf returns the chain that q waits in for its NCF.
+func (r *Repairs) ncfsOf(q *request) *chain[*request] {
+	if q.parity {
+		return &r.parityNCF
+	}
+	return &r.ncf
 }
 
 // unconfirm takes back an NCF that is due.
 func (r *Repairs) unconfirm(q *request) {
 	if q.pending {
 		q.pending = false
-		r.ncf.remove(q)
+		r.ncfsOf(q).remove(q)
 	}
 }
 
 // NCFs appends to dst the numbers to confirm now, at most MaxList and at most as many as dst has room for (a dst without
 // capacity is allocated), ascending, and counts them as confirmed. Those that wait longest go first; call again for more.
 func (r *Repairs) NCFs(now mono.Time, dst []seq.Num) []seq.Num {
+	start := len(dst)
+	dst = r.confirmed(now, dst, &r.ncf)
+	r.stats.NCFs += uint64(len(dst) - start)
+	return dst
+}
+
+// confirmed does what NCFs says with those that wait in c.
+func (r *Repairs) confirmed(now mono.Time, dst []seq.Num, c *chain[*request]) []seq.Num {
 	room := MaxList
 	if cap(dst) > 0 {
 		room = min(room, cap(dst)-len(dst))
 	}
 	start := len(dst)
-	for ; room > 0 && r.ncf.head != nil; room-- {
-		q := r.ncf.head
+	for ; room > 0 && c.head != nil; room-- {
+		q := c.head
 		r.unconfirm(q)
 		q.ncfs, q.ncfAt = true, now
-		dst = append(dst, q.n)
+		dst = append(dst, q.confirmedAs())
 	}
-	r.stats.NCFs += uint64(len(dst) - start)
 	slices.SortFunc(dst[start:], func(a, b seq.Num) int { return a.Sub(b) })
 	return dst
 }
@@ -290,31 +329,37 @@ func (r *Repairs) NCFs(now mono.Time, dst []seq.Num) []seq.Num {
 // NCFPending reports whether NCFs has something to return.
 func (r *Repairs) NCFPending() bool { return r.ncf.head != nil }
 
-// Next returns the number to repair next: the lowest that a receiver within its share waits for, for it leaves the window first;
-// if there is none, the lowest of all. It stays queued until Sent.
-func (r *Repairs) Next(now mono.Time) (n seq.Num, ok bool) {
+// Next returns what to repair next: the lowest that a receiver within its share waits for, for it leaves the window first; if there is
+// none, the lowest of all. A group counts as its first number, and comes after it. It stays queued until Sent or ParitySent.
+func (r *Repairs) Next(now mono.Time) (repair Repair, ok bool) {
 	r.forget(now)
 	switch {
 	case len(r.within.Items) > 0:
-		return r.within.Items[0].n, true
+		q := r.within.Items[0]
+		return q.repair(q.fair), true
 	case len(r.over.Items) > 0:
-		return r.over.Items[0].n, true
+		q := r.over.Items[0]
+		return q.repair(q.need), true
 	}
-	return 0, false
+	return Repair{}, false
 }
 
 // Sent tells that the repair of n went out: it leaves the queue and its hold-off begins. A number that is not queued changes
 // nothing. An NCF still due for it is not needed any more: the data itself confirms.
 func (r *Repairs) Sent(now mono.Time, n seq.Num) {
 	r.forget(now)
-	r.key.n = n
-	q, ok := r.tree.Get(r.key)
+	q, ok := r.find(n, false)
 	if !ok || !q.queued {
 		return
 	}
 	r.unqueue(q)
 	r.unconfirm(q)
 	r.stats.Sent++
+	r.remember(now, q)
+}
+
+// remember keeps q, which is in no queue any more and went out now, for what may still be asked.
+func (r *Repairs) remember(now mono.Time, q *request) {
 	if r.remembered == r.cfg.MaxQueued {
 		r.drop(r.sent.head)
 	}
@@ -332,7 +377,7 @@ func (r *Repairs) unqueue(q *request) {
 	q.queued, q.over = false, false
 }
 
-// Oldest returns the lowest number queued.
+// Oldest returns the lowest number queued; a group counts as its first one.
 func (r *Repairs) Oldest() (n seq.Num, ok bool) {
 	if len(r.within.Items) > 0 {
 		n, ok = r.within.Items[0].n, true
@@ -343,7 +388,7 @@ func (r *Repairs) Oldest() (n seq.Num, ok bool) {
 	return n, ok
 }
 
-// Trim forgets every number before trail: it cannot be repaired any more, and is not confirmed either.
+// Trim forgets every number before trail, and every group that begins there: it cannot be repaired any more, and is not confirmed either.
 func (r *Repairs) Trim(trail seq.Num) {
 	for {
 		q, ok := r.tree.Min()
@@ -354,7 +399,7 @@ func (r *Repairs) Trim(trail seq.Num) {
 	}
 }
 
-// Pending returns how many repairs are queued.
+// Pending returns how many repairs are queued; the parity of a group is one, however many packets it is.
 func (r *Repairs) Pending() int { return len(r.within.Items) + len(r.over.Items) }
 
 // GroupSize estimates how many receivers there are, between 1 and MaxGroupSize: see groupEstimate, but not less than the number
@@ -388,6 +433,9 @@ func (r *Repairs) drop(q *request) {
 	}
 	if q.sample {
 		r.group.sample(q.naks)
+	}
+	if q.sends != nil {
+		q.sends.next, r.freeSends = r.freeSends, q.sends
 	}
 	*q = request{}
 	q.links[byNCF].next = r.free

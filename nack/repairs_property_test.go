@@ -48,7 +48,7 @@ func drivenRepairs(t *rapid.T) {
 		return n
 	}
 	send := func(t *rapid.T) bool {
-		n, ok := r.Next(now)
+		n, ok := nextNumber(r, now)
 		if ok != (waiting() > 0) {
 			t.Fatalf("next %d, %v, with %d waiting", n, ok, waiting())
 		}

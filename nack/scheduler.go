@@ -25,19 +25,20 @@ const MaxList = 63
 //  2. Due returns a number only in BackOff, not before its backoff ended, and moves it to WaitNCF.
 //  3. A number leaves WaitNCF and WaitData forward only by an NCF or its data, backward only when its interval has passed.
 //  4. Nothing puts the end of an interval off by more than MaxInterval, however many NCFs and NAKs arrive.
+//  5. Due returns no number before the end of its hold, and only BackOff has one; Limit counts on meanwhile.
 //
 // now must not go backwards between calls. A Scheduler is not safe for concurrent use.
 type Scheduler struct {
 	rng    *rand.Rand
 	timing Timing
 	spans
-	timers heap.Heap[*span] // by deadline: all spans whose state is still running
-	ready  heap.Heap[*span] // by number: the spans whose backoff has ended
+	timers heap.Heap[*span] // by ends: all spans whose state is still running
+	ready  heap.Heap[*span] // by number: the spans whose backoff and hold have ended
 	age    chain[*span]     // all spans by since
 	young  chain[*span]     // the spans whose tolerance runs, by since and number
 	count  int              // missing numbers
 	due    mono.Time        // since when ready is not empty
-	drawn  time.Duration    // the latest backoff drawn for a new gap
+	drawn  time.Duration    // the latest backoff drawn for a new gap or one that is held no more
 	at     mono.Time        // and when
 	hushed uint64
 }
@@ -81,7 +82,7 @@ func (s *Scheduler) Own() Own { return Own{s.drawn, s.at, s.hushed} }
 // Take gives s the past of another, which takes nothing else from it.
 func (s *Scheduler) Take(o Own) { s.drawn, s.at, s.hushed = o.drawn, o.at, o.hushed }
 
-func sooner(a, b *span) bool { return a.deadline < b.deadline }
+func sooner(a, b *span) bool { return a.ends() < b.ends() }
 func lower(a, b *span) bool  { return a.r.From.Less(b.r.From) }
 func place(x *span, i int)   { x.index = i }
 
@@ -103,7 +104,7 @@ func (s *Scheduler) Ranges() int {
 }
 
 // Suppressed returns how many numbers we were about to ask for and did not, because an NCF, another receiver's NAK or the data
-// itself came first. Data within the reordering tolerance, or after a NAK of ours, does not count.
+// itself came first. Data within the reordering tolerance, or after a NAK of ours, does not count, nor what was held.
 func (s *Scheduler) Suppressed() uint64 { return s.hushed }
 
 // State returns where n stands; ok is false when n is not missing.
@@ -136,14 +137,12 @@ func (s *Scheduler) Missing(now mono.Time, r seq.Range, lead seq.Num) {
 }
 
 func (s *Scheduler) add(now mono.Time, r seq.Range, lead seq.Num) {
-	if s.at != now {
-		s.drawn, s.at = s.timing.draw(s.rng), now
-	}
+	wait := s.draw(now)
 	x := s.new()
 	x.r, x.since = r, now
-	x.phase = phase{state: BackOff, began: now, deadline: now.Add(s.drawn)}
+	x.phase = phase{state: BackOff, began: now, deadline: now.Add(wait)}
 	if s.timing.tolerant() && !s.overtaken(x, lead) {
-		x.wait = s.drawn
+		x.wait = wait
 		x.deadline = now.Add(s.timing.Tolerance).Add(x.wait)
 		x.young = true
 		s.young.pushBack(x)
@@ -152,6 +151,14 @@ func (s *Scheduler) add(now mono.Time, r seq.Range, lead seq.Num) {
 	s.age.pushBack(x)
 	s.timers.Push(x)
 	s.tree.ReplaceOrInsert(x)
+}
+
+// draw returns the backoff of what is to be asked for from now on.
+func (s *Scheduler) draw(now mono.Time) time.Duration {
+	if s.at != now {
+		s.drawn, s.at = s.timing.draw(s.rng), now
+	}
+	return s.drawn
 }
 
 // overtaken reports whether enough later packets are known for x to be a loss and not a late packet.
@@ -196,7 +203,7 @@ func (s *Scheduler) Found(now mono.Time, n seq.Num) (wait time.Duration, ok bool
 	switch {
 	case x.state == WaitData:
 		wait, ok = now.Sub(x.ncfAt), x.confirms == 1 && x.retries == 0
-	case x.state == BackOff && !x.young && x.naks == 0:
+	case x.state == BackOff && !x.young && x.naks == 0 && x.hold <= now:
 		s.hushed++
 	}
 	s.cut(x, seq.Range{From: n, To: n.Add(1)})
@@ -321,7 +328,7 @@ func (s *Scheduler) NCF(now mono.Time, n seq.Num) (rtt time.Duration, ok bool) {
 	p := x.phase
 	switch p.state {
 	case BackOff:
-		s.hushed++
+		s.hush(now, &p)
 	case WaitNCF:
 		if ok = p.naks == 1 && p.retries == 0 && !p.heard; ok {
 			rtt = now.Sub(p.nakAt)
@@ -349,12 +356,20 @@ func (s *Scheduler) NAKHeard(now mono.Time, n seq.Num) {
 	}
 	p := x.phase
 	if p.state == BackOff {
-		s.hushed++
+		s.hush(now, &p)
 		p.state, p.began = WaitNCF, now
 	}
 	p.heard = true
 	p.deadline = s.until(now, &p, s.timing.Repeat)
 	s.move(x, n, p)
+}
+
+// hush notes that p leaves BackOff because of what others said: its hold is over.
+func (s *Scheduler) hush(now mono.Time, p *phase) {
+	if p.hold <= now {
+		s.hushed++
+	}
+	p.hold = 0
 }
 
 const hushedRounds = 2 // without an NCF, in which others may speak for us
@@ -410,7 +425,7 @@ func (s *Scheduler) fire(now mono.Time) {
 	ended, all, few := mono.Never, time.Duration(0), time.Duration(0)
 	for len(s.timers.Items) > 0 {
 		x := s.timers.Items[0]
-		if x.deadline > now {
+		if x.ends() > now {
 			return
 		}
 		if x.state == BackOff {
@@ -439,7 +454,7 @@ func (s *Scheduler) fire(now mono.Time) {
 func (s *Scheduler) asked(now mono.Time, x, prev *span) *span {
 	p := x.phase
 	increment(&p.naks)
-	p.state, p.nakAt, p.began = WaitNCF, now, now
+	p.state, p.nakAt, p.began, p.hold = WaitNCF, now, now, 0
 	p.deadline = s.until(now, &p, s.timing.Repeat)
 	if prev != nil && prev.r.To == x.r.From && prev.since == x.since && prev.phase == p {
 		to := x.r.To
@@ -453,7 +468,7 @@ func (s *Scheduler) asked(now mono.Time, x, prev *span) *span {
 }
 
 // Hurry shortens waits that began under a slower Timing to what the present one would make of them from now on. It lengthens
-// none, and what counts against Limit stays. It costs as much as there are ranges: call it when Timing falls at one stroke.
+// none and ends no hold, and what counts against Limit stays. It costs as much as there are ranges: call it when Timing falls at one stroke.
 func (s *Scheduler) Hurry(now mono.Time) {
 	if s.age.head == nil {
 		return
@@ -502,7 +517,7 @@ func (s *Scheduler) Deadline() mono.Time {
 	if len(s.ready.Items) > 0 {
 		return s.due
 	}
-	d := s.timers.Items[0].deadline
+	d := s.timers.Items[0].ends()
 	if s.timing.Limit > 0 {
 		d = min(d, s.age.head.since.Add(s.timing.Limit))
 	}

@@ -38,11 +38,15 @@ type phase struct {
 	naks     uint8     // NAKs of ours; saturates
 	confirms uint8     // NCFs heard; saturates
 	heard    bool      // another's NAK came, so an NCF need not be for ours
-	deadline mono.Time // when the state ends by itself
+	deadline mono.Time // when the state ends by itself, but for a hold
 	began    mono.Time // when the state began
 	nakAt    mono.Time // our latest NAK, if naks > 0
 	ncfAt    mono.Time // entry into WaitData, if that is the state
+	hold     mono.Time // BackOff only: what Hold named last; 0 when nothing did
 }
+
+// ends returns when the state ends by itself, a hold included.
+func (p *phase) ends() mono.Time { return max(p.deadline, p.hold) }
 
 // span is a run of missing numbers in one phase.
 type span struct {
@@ -65,7 +69,7 @@ const (
 func (x *span) link(chain int) *link[*span] { return &x.links[chain] }
 
 const (
-	maxFreeSpans = 4096 // kept for reuse; about 800 KiB
+	maxFreeSpans = 4096 // kept for reuse; 512 KiB
 	treeDegree   = 16
 	treeFree     = 128 // tree nodes kept for reuse
 )

@@ -21,6 +21,11 @@ func (s *Source) Handle(now mono.Time, m Meta, p *wire.Packet) {
 	case p.TSI() != s.cfg.TSI:
 		s.stats.Refused.WrongTSI++
 		return
+	case s.parity != nil && p.SourcePort == parityPort(s.cfg.DestinationPort):
+		if p.Type != wire.TypeNAK || p.Flags&wire.FlagParity == 0 {
+			s.stats.Refused.WrongPort++
+			return
+		}
 	case p.SourcePort != s.cfg.DestinationPort:
 		s.stats.Refused.WrongPort++
 		return
@@ -49,7 +54,11 @@ func (s *Source) handleNAK(now mono.Time, m Meta, p *wire.Packet) {
 		s.stats.Refused.WrongNLA++
 		return
 	case p.Flags&wire.FlagParity != 0:
-		s.stats.Refused.Parity++
+		if p.SourcePort != s.cfg.DestinationPort {
+			s.handleParityNAK(now, m, p)
+			return
+		}
+		s.stats.Refused.Parity++ // OpenPGM's way, which its own source does not survive
 		return
 	}
 	s.sample(now, p)
@@ -100,13 +109,16 @@ func (s *Source) queue(now mono.Time, m Meta, n seq.Num) {
 
 // sample takes a round trip time from the echo of an SPM's time (own-peer option). The first one after a probe is told at once: others
 // need not answer it any more, and at the beginning the group waits by a guess until then.
-func (s *Source) sample(now mono.Time, p *wire.Packet) {
+func (s *Source) sample(now mono.Time, p *wire.Packet) (rtt time.Duration, ok bool) {
 	if !p.Options.Set.Has(wire.OptPeer) {
-		return
+		return 0, false
 	}
-	rtt := time.Duration(micros(now)-p.Options.Peer.Time) * time.Microsecond
+	if share, told := p.Options.Peer.LossShare(); told && s.parity != nil {
+		s.parity.control.Loss(share)
+	}
+	rtt = time.Duration(micros(now)-p.Options.Peer.Time) * time.Microsecond
 	if rtt < 0 || rtt >= time.Minute {
-		return
+		return 0, false
 	}
 	s.grtt.Sample(now, min(rtt, s.far))
 	s.mean.Sample(min(rtt, s.far))
@@ -118,6 +130,7 @@ func (s *Source) sample(now mono.Time, p *wire.Packet) {
 		}
 	}
 	s.sampledAt = now
+	return rtt, true
 }
 
 // sendNCF confirms up to 63 numbers in one packet (RFC 3208, 5.2). Numbers of several NAKs share it.
@@ -155,10 +168,11 @@ func (s *Source) sendRepairs(now mono.Time, t *Transmit) bool {
 	p := s.dataHeader(wire.TypeRDATA)
 	sent, most := 0, s.limiter.RunPackets(s.packetBytes)
 	for sent < most {
-		n, ok := s.repairs.Next(now)
+		repair, ok := s.repairs.Next(now)
 		if !ok {
 			break
 		}
+		n := repair.N
 		k, held := s.window.Get(n)
 		if !held {
 			s.repairs.Trim(s.window.Trail())
