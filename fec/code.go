@@ -66,7 +66,8 @@ func (c *Code) Coefficient(i, j int) byte {
 }
 
 // MulAdd adds coefficient times src to the first len(src) bytes of dst, in the field. A shorter src so counts as one that is
-// padded with zeros. len(src) may be anything up to len(dst), and multiples of 32 go fastest. The two must not overlap.
+// padded with zeros. len(src) may be anything up to len(dst). On amd64 it costs about 20 ps a byte (AVX2), 0.5 ns for each of the
+// last len(src) modulo 32 (modulo 16 if coefficient is 1). The two slices must not overlap.
 func MulAdd(coefficient byte, dst, src []byte) {
 	if len(src) > len(dst) {
 		panic(fmt.Sprintf("BUG: fec: %d bytes are added to %d", len(src), len(dst)))

@@ -171,20 +171,24 @@ func (d *Decoder) Weight(x, i int) byte {
 	return ratio(d.rows[s], d.columns[x], logs[d.points[s]^d.unknowns[x]])
 }
 
-// check panics unless the weights times the matrix of the system are the unit matrix.
+// check panics unless the weights restore an example: packets of one byte, the powers of a.
 func (d *Decoder) check(c *Code, missing []uint8, parity []Parity) {
-	var sum [MaxGroupSize]byte
-	var row [MaxGroupSize]byte
-	for x := range missing {
-		clear(sum[:])
-		for i, p := range parity {
-			if d.Used(i) {
-				system(row[:], c, missing, p)
-				MulAdd(d.Weight(x, i), sum[:], row[:])
-			}
+	var row, restored [MaxGroupSize]byte
+	for i, p := range parity {
+		if !d.Used(i) {
+			continue
 		}
-		sum[x] ^= 1
-		if sum != [MaxGroupSize]byte{} {
+		system(row[:], c, missing, p)
+		syndrome := byte(0)
+		for x := range missing {
+			syndrome ^= product(row[x], powers[x])
+		}
+		for x := range missing {
+			restored[x] ^= product(d.Weight(x, i), syndrome)
+		}
+	}
+	for x := range missing {
+		if restored[x] != powers[x] {
 			panic(fmt.Sprintf("BUG: fec: missing %v of %d packets, parity %v: packet %d is not restored", missing, c.k, parity, missing[x]))
 		}
 	}

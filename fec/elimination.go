@@ -66,8 +66,6 @@ func (e *elimination) weight(x, s int) byte { return e.row(int(e.where[x]))[e.m+
 
 func scale(row []byte, factor byte) {
 	for x, v := range row {
-		if v != 0 {
-			row[x] = powers[int(logs[v])+int(logs[factor])]
-		}
+		row[x] = product(v, factor)
 	}
 }

@@ -34,6 +34,13 @@ func reduce(e int) uint8 {
 	return uint8(e)
 }
 
+func product(x, y byte) byte {
+	if x == 0 || y == 0 {
+		return 0
+	}
+	return powers[int(logs[x])+int(logs[y])]
+}
+
 func inverse(x byte) byte { return powers[order-int(logs[x])] }
 
 // point is the place p_n at which the code's polynomial is evaluated to give packet n of a group: 0, 1, a, a^2, …
