@@ -36,10 +36,15 @@ func (r *Receive) keeps() int {
 
 // Kept returns packet n if it is in state Have, or was and is kept. The payload is valid until the next call that changes r.
 func (r *Receive) Kept(n seq.Num) (Packet, bool) {
-	if r.isKept(n) {
-		return r.packet(r.slot(n)), true
+	if !r.isKept(n) {
+		return r.Packet(n)
 	}
-	return r.Packet(n)
+	s := r.slot(n)
+	p := Packet{Payload: zeros[:s.payload:s.payload], Fragment: s.fragment}
+	if s.buffer != noBuffer {
+		p.Payload = r.buffers.bytes(s.buffer)[:s.payload:s.payload]
+	}
+	return p, true
 }
 
 func (r *Receive) isKept(n seq.Num) bool {
@@ -57,18 +62,15 @@ func (r *Receive) first() seq.Num {
 	return r.next
 }
 
-// keep is the part of Release(n) that has to do with groups: it keeps the payload, if there is one, or frees all of the group.
+// keep keeps the payload of n, which is Have and is being released, or frees it and all of its group.
 func (r *Receive) keep(n seq.Num, s *receiveSlot) {
 	if !r.needed(n) {
-		if s.state == Have && s.buffer != noBuffer {
+		if s.buffer != noBuffer {
 			r.buffers.put(s.buffer)
 		}
 		if r.kept > 0 {
 			r.freeGroup(n)
 		}
-		return
-	}
-	if s.state != Have {
 		return
 	}
 	s.kept = true

@@ -75,7 +75,9 @@ type Receive struct {
 	started        bool
 	released       bool // something was, since Start
 	hollow         bool
-	group          uint8 // k-1 of Keep; 0: nothing is kept
+	group          uint8   // k-1 of Keep; 0: nothing is kept
+	kept           int32   // numbers that are
+	low            seq.Num // while something is kept: nothing before it is, and its slot is in the ring
 	maxSlots       int
 	missing, held  int
 	beyond         int // Missing numbers from top on
@@ -83,8 +85,6 @@ type Receive struct {
 	unchecked      int // calls since the last walk of check
 	slots          []receiveSlot
 	buffers        buffers
-	low            seq.Num // while something is kept: nothing before it is, and its slot is in the ring
-	kept           int32   // numbers that are kept
 }
 
 type receiveSlot struct {
@@ -252,14 +252,10 @@ func (r *Receive) Packet(n seq.Num) (Packet, bool) {
 	if s.state != Have {
 		return Packet{}, false
 	}
-	return r.packet(s), true
-}
-
-func (r *Receive) packet(s *receiveSlot) Packet {
 	if s.buffer == noBuffer {
-		return Packet{Payload: zeros[:s.payload:s.payload], Fragment: s.fragment} // of a hollow window; else of none
+		return Packet{Payload: zeros[:s.payload:s.payload], Fragment: s.fragment}, true // of a hollow window; else of none
 	}
-	return Packet{Payload: r.buffers.bytes(s.buffer)[:s.payload:s.payload], Fragment: s.fragment}
+	return Packet{Payload: r.buffers.bytes(s.buffer)[:s.payload:s.payload], Fragment: s.fragment}, true
 }
 
 // Insert takes packet n with a copy of payload, at most MaxPayload bytes, and says what it was. The range is that of newly
@@ -431,15 +427,17 @@ func (r *Receive) Release(n seq.Num) {
 	case Have:
 		r.held--
 		r.bytes -= int64(s.payload)
-		if r.group == 0 && s.buffer != noBuffer {
+		if r.group != 0 {
+			r.keep(n, s)
+		} else if s.buffer != noBuffer {
 			r.buffers.put(s.buffer)
 		}
 	case Lost:
+		if r.kept > 0 && !r.needed(n) {
+			r.freeGroup(n)
+		}
 	default:
 		bug("Release of %d, which is %v", n, s.state)
-	}
-	if r.group != 0 {
-		r.keep(n, s)
 	}
 	s.state = Done
 	r.released = true
