@@ -16,10 +16,18 @@ import (
 type missing struct {
 	phase
 	since mono.Time
-	gap   int // which call of Missing
+	gap   int // which call of Missing, or of Hold and Resume since
 	young bool
 	wait  time.Duration
 	ready bool
+}
+
+// until is when the state ends by itself.
+func (x *missing) until() mono.Time {
+	if x.state == BackOff {
+		return max(x.deadline, x.hold)
+	}
+	return x.deadline
 }
 
 // schedulerModel is a Scheduler that keeps every number apart and searches them all each time. It draws from a generator of the
@@ -95,13 +103,57 @@ func (m *schedulerModel) progress(now mono.Time, lead seq.Num) {
 	}
 }
 
+// regap gives the numbers that a hold was begun or ended for gaps of their own: they are not young together with their neighbours any more.
+func (m *schedulerModel) regap(changed []*missing) {
+	to := map[int]int{}
+	for _, x := range changed {
+		if to[x.gap] == 0 {
+			m.gaps++
+			to[x.gap] = m.gaps
+		}
+		x.gap = to[x.gap]
+	}
+}
+
+func (m *schedulerModel) holdBack(r seq.Range, until mono.Time) {
+	var changed []*missing
+	m.all(func(n seq.Num, x *missing) {
+		if r.Has(n) && x.state == BackOff && x.hold != until {
+			changed = append(changed, x)
+			x.hold = until
+			x.ready = x.ready && until <= m.due
+		}
+	})
+	m.regap(changed)
+}
+
+func (m *schedulerModel) resume(now mono.Time, r seq.Range) {
+	m.all(func(n seq.Num, x *missing) {
+		if r.Has(n) && x.state == BackOff && x.hold > now {
+			if m.at != now {
+				m.at, m.drawn = now, m.t.draw(m.rng)
+			}
+			x.hold, x.young, x.began, x.deadline = 0, false, now, now.Add(m.drawn)
+		}
+	})
+}
+
+func (m *schedulerModel) held(r seq.Range) (count int) {
+	m.all(func(n seq.Num, x *missing) {
+		if r.Has(n) && x.state == BackOff && x.hold == mono.Never {
+			count++
+		}
+	})
+	return count
+}
+
 func (m *schedulerModel) found(now mono.Time, n seq.Num) (time.Duration, bool) {
 	x := m.num[n]
 	if x == nil {
 		return 0, false
 	}
 	delete(m.num, n)
-	if x.state == BackOff && !x.young && x.naks == 0 {
+	if x.state == BackOff && !x.young && x.naks == 0 && x.hold <= now {
 		m.hushed++
 	}
 	if x.state == WaitData && x.confirms == 1 && x.retries == 0 {
@@ -128,7 +180,7 @@ func (m *schedulerModel) ncf(now mono.Time, n seq.Num) (rtt time.Duration, ok bo
 	if x == nil {
 		return 0, false
 	}
-	if x.state == BackOff {
+	if x.state == BackOff && x.hold <= now {
 		m.hushed++
 	}
 	if x.state == WaitNCF && x.naks == 1 && x.retries == 0 && !x.heard {
@@ -138,7 +190,7 @@ func (m *schedulerModel) ncf(now mono.Time, n seq.Num) (rtt time.Duration, ok bo
 		x.state, x.began, x.ncfAt = WaitData, now, now
 	}
 	x.confirms++
-	x.young, x.ready = false, false
+	x.young, x.ready, x.hold = false, false, 0
 	x.deadline = m.until(now, x, m.t.Data)
 	return rtt, ok
 }
@@ -149,10 +201,12 @@ func (m *schedulerModel) nakHeard(now mono.Time, n seq.Num) {
 		return
 	}
 	if x.state == BackOff {
-		m.hushed++
+		if x.hold <= now {
+			m.hushed++
+		}
 		x.state, x.began = WaitNCF, now
 	}
-	x.heard, x.young, x.ready = true, false, false
+	x.heard, x.young, x.ready, x.hold = true, false, false, 0
 	x.deadline = m.until(now, x, m.t.Repeat)
 }
 
@@ -164,7 +218,7 @@ func (m *schedulerModel) dueNow(now mono.Time, room int) (due []seq.Num) {
 	for {
 		var next *missing
 		m.all(func(_ seq.Num, x *missing) {
-			if !x.ready && x.deadline <= now && (next == nil || x.deadline < next.deadline) {
+			if !x.ready && x.until() <= now && (next == nil || x.until() < next.until()) {
 				next = x
 			}
 		})
@@ -192,7 +246,7 @@ func (m *schedulerModel) dueNow(now mono.Time, room int) (due []seq.Num) {
 			due = append(due, n)
 			x.ready = false
 			x.naks++
-			x.state, x.nakAt, x.began = WaitNCF, now, now
+			x.state, x.nakAt, x.began, x.hold = WaitNCF, now, now, 0
 			x.deadline = now.Add(m.interval(m.t.Repeat, x.retries))
 		}
 	})
@@ -227,7 +281,7 @@ func (m *schedulerModel) deadline() mono.Time {
 	}
 	d := mono.Never
 	m.all(func(_ seq.Num, x *missing) {
-		d = min(d, x.deadline)
+		d = min(d, x.until())
 		if m.t.Limit > 0 {
 			d = min(d, x.since.Add(m.t.Limit))
 		}
@@ -269,6 +323,9 @@ func checkScheduler(t *rapid.T, s *Scheduler) {
 		}
 		if x.young && x.state != BackOff || x.ready && x.state != BackOff {
 			t.Fatalf("%v is young %v, ready %v in %v", x.r, x.young, x.ready, x.state)
+		}
+		if x.hold != 0 && x.state != BackOff || x.ready && x.hold > s.due {
+			t.Fatalf("%v is held until %v in %v, ready %v", x.r, x.hold, x.state, x.ready)
 		}
 		count += x.r.Len()
 		prev = x
@@ -341,6 +398,10 @@ func schedulerBesideModel(t *rapid.T) {
 			if got, want := s.Deadline(), m.deadline(); got != want {
 				t.Fatalf("deadline %d, want %d", got, want)
 			}
+			all := seq.Range{From: m.lo.Add(rapid.IntRange(-2, 50).Draw(t, "heldFrom")), To: m.hi.Add(rapid.IntRange(-50, 2).Draw(t, "heldTo"))}
+			if got, want := s.Held(all), m.held(all); got != want {
+				t.Fatalf("%d of %v held, want %d", got, all, want)
+			}
 			if s.Suppressed() != m.hushed || s.Len() != len(m.num) {
 				t.Fatalf("%d suppressed, %d missing, want %d, %d", s.Suppressed(), s.Len(), m.hushed, len(m.num))
 			}
@@ -352,6 +413,22 @@ func schedulerBesideModel(t *rapid.T) {
 			s.SetTiming(m.t)
 			m.hurry(now)
 			s.Hurry(now)
+		},
+		"hold": func(t *rapid.T) {
+			from := any("from")
+			r := seq.Range{From: from, To: from.Add(rapid.IntRange(-1, 80).Draw(t, "len"))}
+			until := mono.Never
+			if rapid.Bool().Draw(t, "finite") {
+				until = now.Add(time.Duration(rapid.IntRange(-50, 300).Draw(t, "hold")))
+			}
+			m.holdBack(r, until)
+			s.Hold(r, until)
+		},
+		"resume": func(t *rapid.T) {
+			from := any("from")
+			r := seq.Range{From: from, To: from.Add(rapid.IntRange(-1, 80).Draw(t, "len"))}
+			m.resume(now, r)
+			s.Resume(now, r)
 		},
 		"sleep": func(t *rapid.T) { now = max(now, min(s.Deadline(), now.Add(5000))) },
 		"gap": func(t *rapid.T) {

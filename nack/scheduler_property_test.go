@@ -12,14 +12,16 @@ import (
 )
 
 // TestSchedulerDriven drives a Scheduler as a receiver does, by nothing but its Deadline, and has no model of how it works. What
-// must hold: no missing number is forgotten, and none asked for that is not missing; no state lasts longer than its interval and
-// MaxInterval, whatever others say; a number that is not confirmed is asked for, again and again; none outlives Limit.
+// must hold: no missing number is forgotten, and none asked for that is not missing or is held; no state lasts longer than its interval
+// and MaxInterval and, in BackOff, a hold, whatever others say; a number that is not confirmed is asked for, again and again; none outlives
+// Limit.
 func TestSchedulerDriven(t *testing.T) { rapid.Check(t, drivenScheduler) }
 
 // search is what is known from outside of one missing number.
 type search struct {
 	since, entered mono.Time // missing, in its state
-	asked          mono.Time // or missing, if it was not
+	asked          mono.Time // or missing, if it was not; or not held any more
+	hold           mono.Time // the end of its hold
 	state          State
 	confirmed      bool
 	spoken         bool // somebody has asked for it since we looked
@@ -32,6 +34,21 @@ type schedulerDriver struct {
 	now     mono.Time
 	lo, hi  seq.Num
 	missing map[seq.Num]*search
+}
+
+// released notes what became of a hold.
+func (x *search) released(st State, now mono.Time) {
+	switch {
+	case x.hold == 0:
+	case st != BackOff:
+		x.asked = max(x.asked, min(x.hold, now))
+		x.hold = 0
+	case x.hold > now:
+		x.entered, x.asked = now, now // and time does not count
+	default:
+		x.entered, x.asked = max(x.entered, x.hold), max(x.asked, x.hold)
+		x.hold = 0
+	}
 }
 
 // longest is how long a state may last.
@@ -66,10 +83,10 @@ func (d *schedulerDriver) work() {
 		}
 		for i, n := range nums {
 			x := d.missing[n]
-			if x == nil || i > 0 && !nums[i-1].Less(n) {
+			if x == nil || x.hold > d.now || i > 0 && !nums[i-1].Less(n) {
 				d.t.Fatalf("asked for %v; missing is %+v", nums, x)
 			}
-			x.asked, x.entered, x.state = d.now, d.now, WaitNCF // asked again, perhaps
+			x.asked, x.entered, x.state, x.hold = d.now, d.now, WaitNCF, 0 // asked again, perhaps
 		}
 	}
 }
@@ -100,6 +117,7 @@ func (d *schedulerDriver) look() {
 			}
 			x.state, x.entered = st, d.now
 		}
+		x.released(st, d.now)
 		x.spoken = false
 		if in := d.now.Sub(x.entered); in > d.longest(st) {
 			d.t.Fatalf("%d is in %v for %v, at most %v", n, st, in, d.longest(st))
@@ -180,6 +198,39 @@ func drivenScheduler(t *rapid.T) {
 			})
 		},
 		"heard": func(t *rapid.T) { run(t, d.heard) },
+		"hold": func(t *rapid.T) {
+			until := mono.Never
+			if rapid.IntRange(0, 3).Draw(t, "finite") > 0 {
+				until = d.now.Add(time.Duration(rapid.IntRange(-100, 2000).Draw(t, "hold")))
+			}
+			from := d.lo.Add(rapid.IntRange(-2, d.hi.Sub(d.lo)+2).Draw(t, "from"))
+			r := seq.Range{From: from, To: from.Add(rapid.IntRange(0, 64).Draw(t, "len"))}
+			never := 0
+			for n := r.From; n != r.To; n++ {
+				if x := d.missing[n]; x != nil && x.state == BackOff {
+					x.hold = until
+					if until == mono.Never {
+						never++
+					}
+				}
+			}
+			if d.s.Hold(r, until); d.s.Held(r) != never {
+				t.Fatalf("%d are held, want %d", d.s.Held(r), never)
+			}
+		},
+		"resume": func(t *rapid.T) {
+			from := d.lo.Add(rapid.IntRange(-2, d.hi.Sub(d.lo)+2).Draw(t, "from"))
+			r := seq.Range{From: from, To: from.Add(rapid.IntRange(0, 64).Draw(t, "len"))}
+			d.s.Resume(d.now, r)
+			for n := r.From; n != r.To; n++ {
+				if x := d.missing[n]; x != nil && x.hold > d.now {
+					x.hold, x.entered, x.asked = 0, d.now, d.now
+				}
+			}
+			if d.s.Held(r) != 0 {
+				t.Fatalf("%d are held after Resume", d.s.Held(r))
+			}
+		},
 		"hush": func(t *rapid.T) { // somebody asks for everything just before we would
 			d.t = t
 			for range rapid.IntRange(1, 30).Draw(t, "times") {
