@@ -20,6 +20,8 @@ type rxModel struct {
 	released  bool
 	buffers   int // that fit into the memory if all are of one class; 0: several classes
 	top       seq.Num
+	keep      int                // of Keep
+	kept      map[seq.Num]Packet // released and kept
 }
 
 func (m *rxModel) of(n seq.Num) State {
@@ -44,9 +46,9 @@ func (m *rxModel) count(s State, to seq.Num) int {
 }
 
 // inBuffers counts the packets that take memory.
-func (m *rxModel) inBuffers() int {
+func inBuffers(packets map[seq.Num]Packet) int {
 	count := 0
-	for _, p := range m.packets {
+	for _, p := range packets {
 		if len(p.Payload) > 0 {
 			count++
 		}
@@ -56,10 +58,10 @@ func (m *rxModel) inBuffers() int {
 
 // memoryFor says whether a payload that takes memory must (or must not) find some as number n.
 func (m *rxModel) memoryFor(n seq.Num) bool {
-	if m.of(n) == Missing && (n.Less(m.top) || m.count(Missing, n) == 0) && m.inBuffers() < m.buffers {
+	if m.of(n) == Missing && (n.Less(m.top) || m.count(Missing, n) == 0) && inBuffers(m.packets) < m.buffers {
 		return true
 	}
-	return m.inBuffers()+m.count(Missing, n)+max(n.Sub(m.end), 0)+1 <= m.buffers
+	return inBuffers(m.packets)+m.count(Missing, n)+max(n.Sub(m.end), 0)+1 <= m.buffers
 }
 
 // insert makes the model agree with a packet that was taken, and returns what the window should say of it.
@@ -113,11 +115,56 @@ func (m *rxModel) extend(end seq.Num, s State) seq.Range {
 
 func (m *rxModel) release(n seq.Num) {
 	m.released = true
+	m.keepOrFree(n)
 	m.state[n] = Done
 	delete(m.packets, n)
 	for m.next != m.end && m.state[m.next] == Done {
 		delete(m.state, m.next)
 		m.next++
+	}
+}
+
+// keepOrFree makes n, which is about to be released, a kept packet, or frees its group if no number of that can be missing any more.
+func (m *rxModel) keepOrFree(n seq.Num) {
+	if m.keep == 0 {
+		return
+	}
+	first := n - seq.Num(uint32(n)%uint32(m.keep))
+	for i := range m.keep {
+		if s := m.of(first.Add(i)); s == Missing || s == Unknown {
+			if p, ok := m.packets[n]; ok {
+				m.kept[n] = p
+			}
+			return
+		}
+	}
+	for i := range m.keep {
+		delete(m.kept, first.Add(i))
+	}
+}
+
+// setKeep is Keep.
+func (m *rxModel) setKeep(k int) {
+	m.w.Keep(k)
+	if k != m.keep {
+		m.keep = k
+		clear(m.kept)
+	}
+}
+
+// giveWay takes from the model what the window does not keep any more, and fails unless that is all of the lowest groups.
+func (m *rxModel) giveWay(t *rapid.T) {
+	end := m.next - MaxKeep // of the groups that have given way
+	for n := range m.kept {
+		if !m.w.isKept(n) {
+			end = seq.Max(end, (n|seq.Num(m.keep-1))+1)
+			delete(m.kept, n)
+		}
+	}
+	for n := range m.kept {
+		if n.Less(end) {
+			t.Fatalf("%d is kept, and something before %d has given way", n, end)
+		}
 	}
 }
 
@@ -153,6 +200,38 @@ func (m *rxModel) compare(t *rapid.T) {
 		t.Fatalf("memory of %d bytes for %d held, at most %d", w.Memory(), held, limit)
 	}
 	m.compareGaps(t)
+	m.compareKept(t)
+}
+
+// compareKept fails if the window keeps anything else than the model, or has not as much spare memory as it would have if it did not.
+func (m *rxModel) compareKept(t *rapid.T) {
+	w := m.w
+	for n := m.next - MaxKeep; n != m.end+3; n++ {
+		want, has := m.kept[n]
+		if !has {
+			want, has = m.packets[n]
+		}
+		p, ok := w.Kept(n)
+		if ok != has || p.Fragment != want.Fragment || !bytes.Equal(p.Payload, want.Payload) {
+			t.Fatalf("number %d, %v, is kept: %v, %v, want %v, %v", n, w.State(n), ok, p, has, want)
+		}
+	}
+	if int(w.kept) != len(m.kept) {
+		t.Fatalf("%d kept, want %d", w.kept, len(m.kept))
+	}
+	spare := w.Spare()
+	if m.buffers > 0 {
+		if want := max(m.buffers-inBuffers(m.packets)-w.Missing(), 0); spare != want {
+			t.Fatalf("memory for %d packets, want for %d", spare, want)
+		}
+	} else if w.kept > 0 {
+		free := w.Clone()
+		free.Keep(0)
+		free.buffers.cool()
+		if want := free.Spare(); spare > want || spare < want && spare < ample {
+			t.Fatalf("memory for %d packets, %d if nothing is kept", spare, want)
+		}
+	}
 }
 
 // compareGaps visits the window's missing runs, which must be those of the model and not touch each other.
@@ -192,9 +271,17 @@ func (m *rxModel) draw(t *rapid.T, label string) seq.Num {
 func (m *rxModel) insertBoth(t *rapid.T, n seq.Num, sizes *rapid.Generator[int]) {
 	p := Packet{Payload: pattern(int(n), sizes.Draw(t, "bytes")), Fragment: Fragment{First: n, Length: rapid.Uint32().Draw(t, "length")}}
 	below := m.of(n) == Missing && n.Less(m.top)
-	spare := m.w.buffers.spare()
+	spare := m.w.Spare() + m.w.Missing()
+	free := m.buffers - inBuffers(m.packets) - inBuffers(m.kept) - m.count(Missing, m.end) - max(n.Sub(m.end), 0)
+	kept := m.w.kept
 	got, gotGap := m.w.Insert(n, p.Payload, p.Fragment)
 	full := got == Full
+	if m.buffers > 0 && m.w.kept < kept && (free > 0 || full) {
+		t.Fatalf("insert %d, %v: %d gave way with %d buffers free", n, got, kept-m.w.kept, free)
+	}
+	if m.keep > 0 {
+		m.giveWay(t)
+	}
 	if m.buffers > 0 {
 		full = len(p.Payload) > 0 && !m.memoryFor(n)
 	} else if full && below {
@@ -261,12 +348,15 @@ func (m *rxModel) actions(sizes *rapid.Generator[int]) map[string]func(*rapid.T)
 				m.release(n)
 			}
 		},
+		"keep": func(t *rapid.T) { m.setKeep(rapid.SampledFrom(groupSizes).Draw(t, "keep")) },
 		"resize": func(t *rapid.T) {
 			m.maxSlots = rapid.IntRange(1, 150).Draw(t, "maxSlots")
 			m.w.Resize(m.maxSlots)
 		},
 	}
 }
+
+var groupSizes = []int{0, 2, 8, 64, 128}
 
 // startRx returns an empty window and its model, begun near the end of the number space.
 func startRx(t *rapid.T, chunks int) *rxModel {
@@ -276,8 +366,10 @@ func startRx(t *rapid.T, chunks int) *rxModel {
 		w:     NewReceive(maxSlots, int64(chunks)*chunkBytes+rapid.Int64Range(0, 100).Draw(t, "odd bytes")),
 		state: map[seq.Num]State{}, packets: map[seq.Num]Packet{},
 		next: first, end: first, top: first, maxSlots: maxSlots,
+		kept: map[seq.Num]Packet{},
 	}
 	m.w.Start(first)
+	m.setKeep(rapid.SampledFrom(groupSizes).Draw(t, "keep"))
 	return m
 }
 
