@@ -20,8 +20,8 @@ type Repair struct {
 type parityRequest struct {
 	need      int    // parity packets still to send, if queued
 	fair      int    // of them, those that receivers within their share need; need - fair wait with what is over
-	asked     int    // most that a NAK named since the last NCF, less what went out since
-	confirmed int    // how many that NCF named
+	asked     int    // most that a NAK named for which an NCF is pending, less what went out since
+	confirmed int    // how many the latest NCF named
 	sends     *sends // nil: none yet
 }
 
@@ -76,12 +76,13 @@ func (q *request) repair(n int) Repair {
 	return Repair{N: q.n, Parity: q.parity, Count: n}
 }
 
-// confirmedAs returns the number by which an NCF that goes out now names q, and notes how many packets it names.
-func (q *request) confirmedAs() seq.Num {
+// confirm notes that an NCF goes out now, and returns the number by which it names q.
+func (q *request) confirm(now mono.Time) seq.Num {
+	q.ncfs, q.ncfAt = true, now
 	if !q.parity {
 		return q.n
 	}
-	q.confirmed, q.asked = max(q.asked, q.need), 0
+	q.confirmed = max(q.asked, q.need)
 	return q.n.Add(q.confirmed - 1)
 }
 
@@ -137,8 +138,7 @@ func (r *Repairs) ParityNAK(now mono.Time, from netip.Addr, base seq.Num, count 
 		}
 		r.require(now, q, who, need, bytes)
 	}
-	q.asked = max(q.asked, count)
-	r.confirm(now, q)
+	r.confirm(now, q, count)
 	return v
 }
 
@@ -220,7 +220,7 @@ func (r *Repairs) newSends() *sends {
 }
 
 // ParityNCFs is NCFs for the parity of groups. Each number stands for a group and a count, the group's first number + count - 1. The count
-// is the greatest that a NAK named since the last NCF for the group, less what went out since, and not less than what is queued.
+// is the greatest that a NAK named for which this NCF is due, less what went out since, and not less than what is queued.
 func (r *Repairs) ParityNCFs(now mono.Time, dst []seq.Num) []seq.Num {
 	start := len(dst)
 	dst = r.confirmed(now, dst, &r.parityNCF)

@@ -214,12 +214,12 @@ func (r *Repairs) NAK(now mono.Time, from netip.Addr, n seq.Num, bytes int) Verd
 			q.over = false
 			r.within.Push(q)
 		}
-		r.confirm(now, q)
+		r.confirm(now, q, 0)
 		r.stats.Merged++
 		return Merged
 	case now < q.sentAt.Add(r.cfg.HoldOff):
 		r.count(now, q, who)
-		r.confirm(now, q)
+		r.confirm(now, q, 0)
 		r.stats.HeldOff++
 		return HeldOff
 	default:
@@ -263,7 +263,7 @@ func (r *Repairs) queue(now mono.Time, q *request, who *requester, bytes int) {
 	} else {
 		r.within.Push(q)
 	}
-	r.confirm(now, q)
+	r.confirm(now, q, 0)
 }
 
 // count notes another NAK for q, for the estimate of the group. OpenPGM asks twice for the first number of every list, so a
@@ -275,13 +275,16 @@ func (r *Repairs) count(now mono.Time, q *request, who *requester) {
 	q.from = who.id
 }
 
-// confirm makes an NCF for q due unless one is or went out a moment ago; for a group, one that named as many packets.
-func (r *Repairs) confirm(now mono.Time, q *request) {
-	if q.pending || q.ncfs && now < q.ncfAt.Add(r.cfg.NCFSpacing) && q.asked <= q.confirmed {
-		return
+// confirm makes an NCF for q due unless one is or went out a moment ago; for a group, one that named as many as count packets.
+func (r *Repairs) confirm(now mono.Time, q *request, count int) {
+	if !q.pending {
+		if q.ncfs && now < q.ncfAt.Add(r.cfg.NCFSpacing) && count <= q.confirmed {
+			return
+		}
+		q.pending = true
+		r.ncfsOf(q).pushBack(q)
 	}
-	q.pending = true
-	r.ncfsOf(q).pushBack(q)
+	q.asked = max(q.asked, count)
 }
 
 // ncfsOf returns the chain that q waits in for its NCF.
@@ -295,7 +298,7 @@ func (r *Repairs) ncfsOf(q *request) *chain[*request] {
 // unconfirm takes back an NCF that is due.
 func (r *Repairs) unconfirm(q *request) {
 	if q.pending {
-		q.pending = false
+		q.pending, q.asked = false, 0
 		r.ncfsOf(q).remove(q)
 	}
 }
@@ -318,9 +321,8 @@ func (r *Repairs) confirmed(now mono.Time, dst []seq.Num, c *chain[*request]) []
 	start := len(dst)
 	for ; room > 0 && c.head != nil; room-- {
 		q := c.head
+		dst = append(dst, q.confirm(now))
 		r.unconfirm(q)
-		q.ncfs, q.ncfAt = true, now
-		dst = append(dst, q.confirmedAs())
 	}
 	slices.SortFunc(dst[start:], func(a, b seq.Num) int { return a.Sub(b) })
 	return dst
