@@ -44,8 +44,8 @@ func TestOpenPGM(t *testing.T) {
 		[][]uint8{{0}, {1}, {2}, {3}, {0, 1}, {0, 2}, {0, 3}, {1, 2}, {1, 3}, {2, 3}})
 }
 
-// With variable lengths each packet is padded with zeros to the longest, and its own length comes after (RFC 3208, 11.6; in the
-// byte order of the machine that sent it, where the RFC means the network's).
+// With variable lengths each packet is padded with zeros to the longest, and its own length comes after (RFC 3208, section 11; in
+// the byte order of the machine that sent it, where the RFC means the network's).
 func TestOpenPGMVariableLength(t *testing.T) {
 	data, parity := captured(t, "05-fec-parity-varlen")
 	if len(parity) != 1 || len(parity[0]) != 77 {

@@ -3,8 +3,8 @@
 //
 // It is arithmetic only. [Code] says with which coefficient a data packet enters a parity packet, [MulAdd] adds a packet times a
 // coefficient to a buffer, [Decoder] finds how missing packets follow from parity packets. Which packets form a group, when
-// parity is made, asked for and sent, where the bytes are kept, and how lengths and options get into the coded bytes (RFC 3208,
-// 11.5 to 11.7) is the business of packages session, window, nack and wire. [Config] is what programs set.
+// parity is made, asked for and sent, where the bytes are kept, and how lengths and options get into the coded bytes (all in
+// RFC 3208, section 11) is the business of packages session, window, nack and wire. [Config] is what programs set.
 //
 //	source                                          receiver, with packets 1 and 3 missing
 //	d0 d1 d2 d3 … d(k-1)   k data packets           s0 = c00 d0 + c02 d2 + … + p0
