@@ -22,7 +22,7 @@
 // does the multiplication.
 //
 // A parity packet may cover only the first packets of its group: the source paused, and filled the group up later. Such packets
-// are equations as good as others, and the Decoder takes them in any mixture.
+// are equations as good as others, and the Decoder takes them in any mixture (there it does eliminate, at m^3 for m^2).
 //
 // What it does not do: detect wrong bytes (a parity packet that was tampered with gives wrong data packets; checksums are for
 // packages wire and, one day, a sealing layer), groups of more than 128, and more than 255 packets, parity included, per group.
