@@ -18,15 +18,18 @@ func TestHollowAndClone(t *testing.T) {
 		full, hollow := NewReceive(slots, 1<<20), NewHollow(slots)
 		full.Start(first)
 		hollow.Start(first)
+		keep := rapid.SampledFrom(groupSizes).Draw(t, "keep")
+		full.Keep(keep)
+		hollow.Keep(keep)
 		payload := func(n seq.Num) []byte { return bytes.Repeat([]byte{byte(n) | 1}, int(uint32(n)%50)) }
 		same := func(a, b *Receive, bytesToo bool) {
 			if a.Next() != b.Next() || a.Run() != b.Run() || a.End() != b.End() || a.Missing() != b.Missing() || a.Held() != b.Held() ||
 				a.Bytes() != b.Bytes() {
 				t.Fatalf("windows differ: [%d %d %d] and [%d %d %d]", a.Next(), a.Run(), a.End(), b.Next(), b.Run(), b.End())
 			}
-			for n := a.Next(); n != a.End(); n++ {
-				p, ok := a.Packet(n)
-				q, also := b.Packet(n)
+			for n := a.Next() - MaxKeep; n != a.End(); n++ {
+				p, ok := a.Kept(n)
+				q, also := b.Kept(n)
 				if a.State(n) != b.State(n) || ok != also || len(p.Payload) != len(q.Payload) || p.Fragment != q.Fragment {
 					t.Fatalf("%d: %v with %d bytes and %v with %d", n, a.State(n), len(p.Payload), b.State(n), len(q.Payload))
 				}
@@ -54,9 +57,13 @@ func TestHollowAndClone(t *testing.T) {
 					w[i].Lose(seq.Range{From: w[0].Next(), To: at})
 				}
 			case 4:
+				if rapid.Bool().Draw(t, "in order") {
+					at = w[0].Next()
+				}
 				for i := range w {
-					if s := w[i].State(w[i].Next()); s == Have || s == Lost {
-						w[i].Release(w[i].Next())
+					if s := w[i].State(at); s == Have || s == Lost {
+						w[i].Release(at)
+						w[i].check()
 					}
 				}
 			}
@@ -72,6 +79,9 @@ func TestHollowAndClone(t *testing.T) {
 		}
 		same(full, twin, true) // whatever the other did
 		same(hollow, hollow.Clone(), false)
+		if alike := hollow.EmptyAlike(hollow.Clone()); alike != (hollow.Held() == 0 && hollow.Next() == hollow.End()) {
+			t.Fatalf("a window and its clone are empty alike: %v", alike)
+		}
 		if hollow.Memory() != 0 {
 			t.Fatalf("a hollow window holds %d bytes", hollow.Memory())
 		}
