@@ -111,9 +111,7 @@ func (r *Repairs) ParityNAK(now mono.Time, from netip.Addr, base seq.Num, count 
 		return Refused
 	}
 	if !known {
-		q = r.new()
-		q.n, q.parity = base, true
-		r.tree.ReplaceOrInsert(q)
+		q = r.newParity(base)
 	}
 	if q.naks == 0 {
 		q.from, q.first, q.naks, q.sample = who.id, now, 1, r.group.begin(now)
@@ -133,13 +131,19 @@ func (r *Repairs) ParityNAK(now mono.Time, from netip.Addr, base seq.Num, count 
 	}
 	if need > 0 {
 		if known && !q.queued {
-			r.sent.remove(q)
-			r.remembered--
+			r.unremember(q)
 		}
 		r.require(now, q, who, need, bytes)
 	}
 	r.confirm(now, q, count)
 	return v
+}
+
+func (r *Repairs) newParity(base seq.Num) *request {
+	q := r.new()
+	q.n, q.parity = base, true
+	r.tree.ReplaceOrInsert(q)
+	return q
 }
 
 // old returns until when what went out does not count any more.
@@ -183,25 +187,20 @@ func (r *Repairs) ParitySent(now mono.Time, base seq.Num, n int) {
 	q, known := r.find(base, true)
 	switch {
 	case !known:
-		q = r.new()
-		q.n, q.parity = base, true
-		r.tree.ReplaceOrInsert(q)
-		r.remember(now, q)
-	case !q.queued:
-		r.sent.remove(q)
-		r.remembered--
-		r.remember(now, q)
-		q.asked = max(q.asked-n, 0)
-	default:
-		q.asked = max(q.asked-n, 0)
+		q = r.newParity(base)
+	case q.queued:
 		r.setNeed(q, max(q.need-n, 0), max(q.fair-n, 0))
 		if !q.queued {
-			q.asked = 0
-			r.remember(now, q)
+			r.unconfirm(q)
 		}
+	default:
+		r.unremember(q)
 	}
-	if q.asked == 0 && q.need == 0 {
+	if q.asked = max(q.asked-n, 0); q.asked == 0 && q.need == 0 {
 		r.unconfirm(q)
+	}
+	if !q.queued {
+		r.remember(now, q)
 	}
 	if q.sends == nil {
 		q.sends = r.newSends()

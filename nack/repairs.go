@@ -228,8 +228,7 @@ func (r *Repairs) NAK(now mono.Time, from netip.Addr, n seq.Num, bytes int) Verd
 			return Refused
 		}
 		r.count(now, q, who)
-		r.sent.remove(q)
-		r.remembered--
+		r.unremember(q)
 		r.queue(now, q, who, bytes)
 	}
 	r.stats.Queued++
@@ -370,6 +369,11 @@ func (r *Repairs) remember(now mono.Time, q *request) {
 	r.remembered++
 }
 
+func (r *Repairs) unremember(q *request) {
+	r.sent.remove(q)
+	r.remembered--
+}
+
 func (r *Repairs) unqueue(q *request) {
 	if q.over {
 		r.over.Remove(q.index)
@@ -430,8 +434,7 @@ func (r *Repairs) drop(q *request) {
 	if q.queued {
 		r.unqueue(q)
 	} else {
-		r.sent.remove(q)
-		r.remembered--
+		r.unremember(q)
 	}
 	if q.sample {
 		r.group.sample(q.naks)

@@ -30,23 +30,50 @@ func nextNumber(r *Repairs, now mono.Time) (seq.Num, bool) {
 	return repair.N, ok
 }
 
-// asked is one number of the model.
-type asked struct {
-	queued, over, pending bool
-	ncfAt, sentAt         mono.Time // -1: never
-	bytes                 int
+// item is a number, or the parity of the group that begins there.
+type item struct {
+	n      seq.Num
+	parity bool
 }
 
-// repairsModel is a Repairs that remembers every number for ever and searches them all each time.
+func (a item) compare(b item) int {
+	switch {
+	case a.n != b.n:
+		return a.n.Sub(b.n)
+	case a.parity == b.parity:
+		return 0
+	case b.parity:
+		return -1
+	}
+	return 1
+}
+
+// outgoing is parity that went out.
+type outgoing struct {
+	at      mono.Time
+	packets int
+}
+
+// asked is one item of the model. A number has a need of 1 while it is queued.
+type asked struct {
+	need, fair       int
+	pending          bool
+	named, confirmed int       // parity only: by NAKs since the last NCF, by that NCF
+	ncfAt, sentAt    mono.Time // -1: never
+	bytes            int
+	out              []outgoing
+}
+
+// repairsModel is a Repairs that remembers every item for ever and searches them all each time.
 type repairsModel struct {
 	cfg    RepairsConfig
-	num    map[seq.Num]*asked
-	order  []seq.Num // of num
+	items  map[item]*asked
+	order  []item // of items
 	tokens map[netip.Addr]float64
 	filled map[netip.Addr]mono.Time
-	r      *Repairs  // asked which number gave way in a full queue
-	ncfs   []seq.Num // pending, the longest waiting first
-	sent   []seq.Num // not queued, in the order of their repairs
+	r      *Repairs // asked which item gave way in a full queue
+	ncfs   []item   // pending, the longest waiting first
+	sent   []item   // not queued, in the order of their repairs
 }
 
 func (m *repairsModel) take(now mono.Time, from netip.Addr, bytes int) bool {
@@ -67,20 +94,20 @@ func (m *repairsModel) take(now mono.Time, from netip.Addr, bytes int) bool {
 	return true
 }
 
-func (m *repairsModel) queued(over bool) (list []seq.Num) {
-	for _, n := range m.order {
-		if q := m.num[n]; q.queued && q.over == over {
-			list = append(list, n)
+func (m *repairsModel) queued(over bool) (list []item) {
+	for _, i := range m.order {
+		if q := m.items[i]; q.need > 0 && (q.fair == 0) == over {
+			list = append(list, i)
 		}
 	}
 	return list
 }
 
-// gaveWay returns the number that Repairs, called first, dropped for another.
-func (m *repairsModel) gaveWay() seq.Num {
-	for _, n := range m.queued(true) {
-		if _, ok := m.r.tree.Get(&request{n: n}); !ok {
-			return n
+// gaveWay returns what Repairs, called first, dropped for another.
+func (m *repairsModel) gaveWay() item {
+	for _, i := range m.queued(true) {
+		if _, ok := m.r.find(i.n, i.parity); !ok {
+			return i
 		}
 	}
 	panic("nothing gave way in a full queue")
@@ -88,42 +115,171 @@ func (m *repairsModel) gaveWay() seq.Num {
 
 func (m *repairsModel) pendingCount() int { return len(m.queued(false)) + len(m.queued(true)) }
 
+// admit makes room for an item more, if it can.
+func (m *repairsModel) admit(now mono.Time, from netip.Addr) bool {
+	if m.pendingCount() < m.cfg.MaxQueued {
+		return true
+	}
+	if m.cfg.ReceiverShare <= 0 || len(m.queued(true)) == 0 || !m.take(now, from, 0) {
+		return false
+	}
+	m.forget(m.gaveWay())
+	return true
+}
+
+// get returns what is known of i, which is known from now on.
+func (m *repairsModel) get(i item) *asked {
+	q := m.items[i]
+	if q == nil {
+		q = &asked{ncfAt: -1, sentAt: -1}
+		m.items[i] = q
+		at, _ := slices.BinarySearchFunc(m.order, i, item.compare)
+		m.order = slices.Insert(m.order, at, i)
+	}
+	return q
+}
+
 func (m *repairsModel) nak(now mono.Time, from netip.Addr, n seq.Num, bytes int) (v Verdict) {
-	q := m.num[n]
+	i := item{n: n}
+	q := m.items[i]
 	switch {
-	case q != nil && q.queued:
+	case q != nil && q.need > 0:
 		v = Merged
-		if q.over && m.take(now, from, q.bytes) {
-			q.over = false
+		if q.fair == 0 && m.take(now, from, q.bytes) {
+			q.fair = 1
 		}
 	case q != nil && q.sentAt >= 0 && now < q.sentAt.Add(m.cfg.HoldOff):
 		v = HeldOff
 	default:
-		if m.pendingCount() == m.cfg.MaxQueued {
-			if m.cfg.ReceiverShare <= 0 || len(m.queued(true)) == 0 || !m.take(now, from, 0) {
-				return Refused
-			}
-			m.forget(m.gaveWay())
+		if !m.admit(now, from) {
+			return Refused
 		}
-		if q == nil {
-			q = &asked{ncfAt: -1, sentAt: -1}
-			m.num[n] = q
-			i, _ := slices.BinarySearchFunc(m.order, n, func(a, b seq.Num) int { return a.Sub(b) })
-			m.order = slices.Insert(m.order, i, n)
+		q = m.get(i)
+		m.unsend(i)
+		q.need, q.bytes = 1, bytes
+		if m.take(now, from, bytes) {
+			q.fair = 1
 		}
-		m.sent = slices.DeleteFunc(m.sent, func(x seq.Num) bool { return x == n })
-		q.queued, q.bytes, q.over = true, bytes, !m.take(now, from, bytes)
 	}
-	if !q.pending && (q.ncfAt < 0 || now >= q.ncfAt.Add(m.cfg.NCFSpacing)) {
-		q.pending = true
-		m.ncfs = append(m.ncfs, n)
-	}
+	m.confirm(now, i, 0)
 	return v
 }
 
-func (m *repairsModel) unconfirm(n seq.Num) {
-	m.num[n].pending = false
-	m.ncfs = slices.DeleteFunc(m.ncfs, func(x seq.Num) bool { return x == n })
+func (m *repairsModel) parityNAK(now mono.Time, from netip.Addr, base seq.Num, count int, seen mono.Time, bytes int) (v Verdict) {
+	i := item{base, true}
+	q := m.items[i]
+	need := count
+	if q != nil {
+		for _, o := range q.out {
+			if o.at > seen && now < o.at.Add(m.cfg.HoldOff) {
+				need -= o.packets
+			}
+		}
+	}
+	if need > 0 && (q == nil || q.need == 0) && !m.admit(now, from) {
+		return Refused
+	}
+	q = m.get(i)
+	switch {
+	case need <= 0:
+		v = HeldOff
+	case need <= q.need:
+		v = Merged
+	}
+	if need > 0 {
+		m.unsend(i)
+	}
+	q.need = max(q.need, need)
+	for q.fair < need && m.take(now, from, bytes) {
+		q.fair++
+	}
+	m.confirm(now, i, count)
+	return v
+}
+
+func (m *repairsModel) confirm(now mono.Time, i item, count int) {
+	q := m.items[i]
+	if !q.pending && (q.ncfAt < 0 || now >= q.ncfAt.Add(m.cfg.NCFSpacing) || count > q.confirmed) {
+		q.pending, q.named = true, 0
+		m.ncfs = append(m.ncfs, i)
+	}
+	q.named = max(q.named, count)
+}
+
+// confirmed returns the numbers of the NCF that goes out now with room for so many.
+func (m *repairsModel) confirmedNow(now mono.Time, parity bool, room int) (nums []seq.Num) {
+	for _, i := range slices.Clone(m.ncfs) {
+		if i.parity != parity || len(nums) == room {
+			continue
+		}
+		q := m.items[i]
+		m.unconfirm(i)
+		q.ncfAt = now
+		n := i.n
+		if parity {
+			q.confirmed = max(q.named, q.need)
+			n = n.Add(q.confirmed - 1)
+		}
+		nums = append(nums, n)
+	}
+	slices.SortFunc(nums, func(a, b seq.Num) int { return a.Sub(b) })
+	return nums
+}
+
+func (m *repairsModel) ncfPending(parity bool) bool {
+	return slices.ContainsFunc(m.ncfs, func(i item) bool { return i.parity == parity })
+}
+
+func (m *repairsModel) unconfirm(i item) {
+	m.items[i].pending = false
+	m.ncfs = slices.DeleteFunc(m.ncfs, func(x item) bool { return x == i })
+}
+
+// remember notes that i, not queued, went out now.
+func (m *repairsModel) remember(now mono.Time, i item) {
+	m.unsend(i)
+	m.items[i].sentAt = now
+	if len(m.sent) == m.cfg.MaxQueued {
+		m.forget(m.sent[0])
+	}
+	m.sent = append(m.sent, i)
+}
+
+func (m *repairsModel) unsend(i item) {
+	m.sent = slices.DeleteFunc(m.sent, func(x item) bool { return x == i })
+}
+
+func (m *repairsModel) numberSent(now mono.Time, n seq.Num) {
+	i := item{n: n}
+	if q := m.items[i]; q != nil && q.need > 0 {
+		m.unconfirm(i)
+		q.need, q.fair = 0, 0
+		m.remember(now, i)
+	}
+}
+
+func (m *repairsModel) paritySent(now mono.Time, base seq.Num, n int) {
+	i := item{base, true}
+	q := m.get(i)
+	queued := q.need > 0
+	q.need, q.fair, q.named = max(q.need-n, 0), max(q.fair-n, 0), max(q.named-n, 0)
+	if q.need == 0 {
+		if queued || q.named == 0 {
+			m.unconfirm(i)
+		}
+		m.remember(now, i)
+	}
+	// Those that still count; one that is as near to the next as there is room for counts as that.
+	q.out = slices.DeleteFunc(q.out, func(o outgoing) bool { return now >= o.at.Add(m.cfg.HoldOff) })
+	if len(q.out) == maxSends && q.out[maxSends-1].at != now {
+		q.out[1].packets += q.out[0].packets
+		q.out = q.out[1:]
+	}
+	q.out = append(q.out, outgoing{now, n})
+	if k := len(q.out); k > 1 && q.out[k-2].at == now {
+		q.out[k-2].packets += n
+		q.out = q.out[:k-1]
+	}
 }
 
 // TestRepairsModel runs Repairs beside the model. HoldOff is not less than NCFSpacing here, and the backoff short, so that what
@@ -136,28 +292,41 @@ func repairsBesideModel(t *rapid.T) {
 		cfg.ReceiverShare = 5e9 // 5 bytes a nanosecond
 	}
 	r := NewRepairs(cfg)
-	m := &repairsModel{r: r, cfg: cfg, num: map[seq.Num]*asked{}, tokens: map[netip.Addr]float64{}, filled: map[netip.Addr]mono.Time{}}
+	m := &repairsModel{r: r, cfg: cfg, items: map[item]*asked{}, tokens: map[netip.Addr]float64{}, filled: map[netip.Addr]mono.Time{}}
 	trail := rapid.SampledFrom([]seq.Num{0, 1<<31 - 20, 1<<32 - 20}).Draw(t, "trail")
 	now := mono.Time(0)
+	const k = 8
+	base := func(t *rapid.T) seq.Num {
+		return (trail.Add(k-1) &^ (k - 1)).Add(k * rapid.IntRange(0, 4).Draw(t, "group"))
+	}
 	t.Repeat(map[string]func(*rapid.T){
 		"": func(t *rapid.T) {
 			within, over := m.queued(false), m.queued(true)
 			next := append(slices.Clone(within), over...)
-			if n, ok := nextNumber(r, now); ok != (len(next) > 0) || ok && n != next[0] {
-				t.Fatalf("next %d %v, want the first of %v", n, ok, next)
+			want := Repair{}
+			if len(next) > 0 {
+				q := m.items[next[0]]
+				want = Repair{next[0].n, next[0].parity, q.fair}
+				if len(within) == 0 {
+					want.Count = q.need
+				}
 			}
-			slices.SortFunc(next, func(a, b seq.Num) int { return a.Sub(b) })
-			if n, ok := r.Oldest(); ok != (len(next) > 0) || ok && n != next[0] {
+			if got, ok := r.Next(now); ok != (len(next) > 0) || got != want {
+				t.Fatalf("next %+v %v, want %+v of %v", got, ok, want, next)
+			}
+			slices.SortFunc(next, item.compare)
+			if n, ok := r.Oldest(); ok != (len(next) > 0) || ok && n != next[0].n {
 				t.Fatalf("oldest %d %v, want the first of %v", n, ok, next)
 			}
-			if r.Pending() != len(next) || r.NCFPending() != (len(m.ncfs) > 0) {
+			if r.Pending() != len(next) || r.NCFPending() != m.ncfPending(false) || r.ParityNCFPending() != m.ncfPending(true) {
 				t.Fatalf("%d pending, NCFs %v, want %v, %v", r.Pending(), r.NCFPending(), next, m.ncfs)
 			}
 			if r.tree.Len() != r.Pending()+r.remembered || r.remembered > cfg.MaxQueued {
 				t.Fatalf("holds %d, %d queued and %d remembered", r.tree.Len(), r.Pending(), r.remembered)
 			}
 		},
-		"wait": func(t *rapid.T) { now = now.Add(time.Duration(rapid.IntRange(1, 50).Draw(t, "d"))) },
+		"wait":   func(t *rapid.T) { now = now.Add(time.Duration(rapid.IntRange(1, 50).Draw(t, "d"))) },
+		"moment": func(t *rapid.T) { now++ },
 		"nak": func(t *rapid.T) {
 			from := addr(rapid.IntRange(0, 3).Draw(t, "from"))
 			n := trail.Add(rapid.IntRange(0, 30).Draw(t, "n"))
@@ -170,49 +339,65 @@ func repairsBesideModel(t *rapid.T) {
 				n += 2
 			}
 		},
+		"parityNAK": func(t *rapid.T) {
+			from, n := addr(rapid.IntRange(0, 3).Draw(t, "from")), base(t)
+			count, bytes := rapid.IntRange(1, k).Draw(t, "count"), rapid.IntRange(40, 1452).Draw(t, "bytes")
+			seen := now.Add(time.Duration(rapid.IntRange(-30, 3).Draw(t, "seen")))
+			got := r.ParityNAK(now, from, n, count, seen, bytes)
+			if want := m.parityNAK(now, from, n, count, seen, bytes); got != want {
+				t.Fatalf("ParityNAK(%d, %d): %v, want %v", n, count, got, want)
+			}
+		},
 		"ncfs": func(t *rapid.T) {
 			room := rapid.IntRange(0, 8).Draw(t, "room")
-			want := slices.Clone(m.ncfs[:min(room, len(m.ncfs))])
-			for _, n := range want {
-				m.unconfirm(n)
-				m.num[n].ncfAt = now
-			}
-			slices.SortFunc(want, func(a, b seq.Num) int { return a.Sub(b) })
+			want := m.confirmedNow(now, false, room)
 			if got := r.NCFs(now, make([]seq.Num, 2, 2+room))[2:]; !slices.Equal(got, want) {
 				t.Fatalf("NCFs %v, want %v", got, want)
 			}
 		},
+		"parityNCFs": func(t *rapid.T) {
+			room := rapid.IntRange(0, 3).Draw(t, "room")
+			want := m.confirmedNow(now, true, room)
+			if got := r.ParityNCFs(now, make([]seq.Num, 2, 2+room))[2:]; !slices.Equal(got, want) {
+				t.Fatalf("parity NCFs %v, want %v", got, want)
+			}
+		},
 		"sent": func(t *rapid.T) {
-			n, ok := nextNumber(r, now)
-			if !ok || rapid.IntRange(0, 3).Draw(t, "other") == 0 {
+			next, ok := r.Next(now)
+			n := next.N
+			if !ok || next.Parity || rapid.IntRange(0, 3).Draw(t, "other") == 0 {
 				n = trail.Add(rapid.IntRange(0, 40).Draw(t, "n"))
 			}
 			r.Sent(now, n)
-			if q := m.num[n]; q != nil && q.queued {
-				m.unconfirm(n)
-				q.queued, q.over, q.sentAt = false, false, now
-				if len(m.sent) == cfg.MaxQueued {
-					m.forget(m.sent[0])
-				}
-				m.sent = append(m.sent, n)
+			m.numberSent(now, n)
+		},
+		"paritySent": func(t *rapid.T) {
+			next, ok := r.Next(now)
+			n, count := next.N, next.Count
+			if !ok || !next.Parity || rapid.IntRange(0, 3).Draw(t, "other") == 0 {
+				n, count = base(t), rapid.IntRange(1, k).Draw(t, "count")
+			} else if rapid.Bool().Draw(t, "part") {
+				count = rapid.IntRange(1, count).Draw(t, "count")
 			}
+			r.ParitySent(now, n, count)
+			m.paritySent(now, n, count)
 		},
 		"trim": func(t *rapid.T) {
 			trail = trail.Add(rapid.IntRange(0, 10).Draw(t, "by"))
 			r.Trim(trail)
-			for len(m.order) > 0 && m.order[0].Less(trail) {
+			for len(m.order) > 0 && m.order[0].n.Less(trail) {
 				m.forget(m.order[0])
 			}
 		},
 	})
 }
 
-// forget removes n.
-func (m *repairsModel) forget(n seq.Num) {
-	m.unconfirm(n)
-	delete(m.num, n)
-	m.order = slices.DeleteFunc(m.order, func(x seq.Num) bool { return x == n })
-	m.sent = slices.DeleteFunc(m.sent, func(x seq.Num) bool { return x == n })
+// forget removes i.
+func (m *repairsModel) forget(i item) {
+	m.unconfirm(i)
+	delete(m.items, i)
+	m.order = slices.DeleteFunc(m.order, func(x item) bool { return x == i })
+	m.unsend(i)
 }
 
 func TestRepairsMerge(t *testing.T) {
