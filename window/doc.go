@@ -29,12 +29,24 @@
 // Lose what can no longer be had, as from its trail. In-order delivery reads Packet(Next) while Next is before Run, and then
 // Release(Next); delivery in arrival order may Release any number that is Have or Lost.
 //
+// Where parity repairs groups of packets, a number that is Missing is worked out from all others of its group, also from those
+// that were read. Keep makes a Receive keep their payloads, and Kept reads what is Have or kept:
+//
+//	  base of the group     Next                   end of the group
+//	----+--------------------+---------------------------+----> numbers
+//	    | Done, kept         | Have, Missing, Done and   |
+//	    |                    | kept if released already  |
+//
+// A group in which nothing is Missing, or can be any more, keeps nothing. So a reader that keeps up holds up to a group of
+// payloads instead of one, and one that is a group or more behind holds no more than it would have.
+//
 // # Memory
 //
 // Nothing a packet says chooses an allocation: all sizes are bounded by the constructors' arguments. A Transmit allocates
 // its payload memory in chunks of up to 128 KiB as the ring is first written. A Receive takes buffers from chunks of 64 KiB;
-// it gives out the one freed last, so that a reader that keeps up stays within a few buffers of cached memory. Neither gives
-// memory back. In steady state nothing is allocated.
+// it gives out the one freed last, so that a reader that keeps up stays within a few buffers of cached memory, or within a
+// group's. What is kept for its group alone is a cache: it counts as free, and gives way when memory is short, the lowest group first. Neither
+// gives memory back. In steady state nothing is allocated.
 //
 // # Limitations
 //

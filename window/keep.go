@@ -2,7 +2,7 @@ package window
 
 import "github.com/rmcast/rmcast/seq"
 
-// MaxKeep is the largest group that Keep takes: TGSIZE is at most 128 where a parity number has an octet (package fec).
+// MaxKeep is the largest group that Keep takes, as many packets as the code of package fec has in a group at most.
 const MaxKeep = 128
 
 // ample is from how many packets on Spare need not count what is kept as free.
@@ -213,8 +213,8 @@ func (r *Receive) checkKept() int {
 			bug("%d keeps %d bytes in buffer %#x", n, s.payload, s.buffer)
 		}
 	}
-	if kept != r.kept {
-		bug("%d kept, counted as %d", kept, r.kept)
+	if kept != r.kept || kept > 0 && r.low.Less(r.base()) {
+		bug("%d kept from %d on, counted as %d, next is %d", kept, r.low, r.kept, r.next)
 	}
 	if used := r.end.Sub(r.first()); used > len(r.slots) {
 		bug("%d slots in use of %d", used, len(r.slots))

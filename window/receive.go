@@ -153,7 +153,8 @@ func (r *Receive) SetMemory(maxBytes int64) {
 	}
 }
 
-// Spare returns how many packets beyond those that are Missing already there is payload memory for.
+// Spare returns how many packets beyond those that are Missing already there is payload memory for. What is kept (Keep) counts as free where
+// less than a thousand would be left without.
 func (r *Receive) Spare() int {
 	if r.hollow {
 		return max(r.maxSlots-r.missing, 0)
@@ -443,15 +444,20 @@ func (r *Receive) Release(n seq.Num) {
 	r.released = true
 	if n == r.next {
 		r.next++
-		for r.next != r.run && r.slot(r.next).state == Done {
-			r.next++
+		if r.next != r.run && r.slot(r.next).state == Done {
+			r.skipDone()
 		}
 		r.top = seq.Max(r.top, r.next)
-		if r.kept > 0 {
-			r.low = seq.Max(r.low, r.base())
-		}
 	}
 	r.walk()
+}
+
+// skipDone moves Next over what was released ahead of it.
+func (r *Receive) skipDone() {
+	for r.next != r.run && r.slot(r.next).state == Done {
+		r.next++
+	}
+	r.low = seq.Max(r.low, r.base()) // there may be groups between of which nothing is kept
 }
 
 // NextMissing returns the first run of Missing numbers at or after from; its length costs time in proportion, and so does
