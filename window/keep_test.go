@@ -297,3 +297,48 @@ func TestKeepSize(t *testing.T) {
 		t.Logf("%d bytes", size)
 	}
 }
+
+// Next passes groups below the lowest one of which something is kept: one by one, and over one that was released altogether.
+func TestKeepPassesGroups(t *testing.T) {
+	w := keeping(4, 0, 4)
+	wantInsert(t, w, 0, 1, 100, InOrder)
+	release(w, 0)
+	wantInsert(t, w, 1, 4, 100, InOrder)
+	wantInsert(t, w, 8, 9, 100, Ahead)
+	release(w, 8, 1, 2, 3)
+	wantKept(t, w, 0, 20, 100, 8)
+
+	w = keeping(4, 0, 4)
+	wantInsert(t, w, 1, 2, 100, Ahead)
+	release(w, 1)
+	wantInsert(t, w, 2, 9, 100, InOrder)
+	release(w, 8, 4, 5, 6, 7)
+	wantInsert(t, w, 0, 1, 100, Filled)
+	release(w, 2, 3, 0)
+	wantKept(t, w, 0, 20, 100, 8)
+	wantInsert(t, w, 9, 72, 100, InOrder) // all around the ring
+	wantKept(t, w, 8, 10, 100, 8, 9)
+}
+
+// What is missing beyond all that is held, and what is read next though packets have grown, finds the memory that is kept.
+func TestKeepGivesWayToMissing(t *testing.T) {
+	w := keeping(64, 0, 1)
+	wantInsert(t, w, 0, 44, 1400, InOrder)
+	for n := range seq.Num(30) {
+		release(w, n)
+	}
+	w.Extend(50)
+	wantInsert(t, w, 46, 47, 1400, Filled)
+	wantInsert(t, w, 44, 46, 1400, Filled)
+
+	w = keeping(128, 0, 2)
+	wantInsert(t, w, 0, 44, 1400, InOrder)
+	for n := range seq.Num(44) {
+		release(w, n)
+	}
+	wantInsert(t, w, 60, 61, 1400, Ahead)
+	wantInsert(t, w, 50, 51, 8900, Full)
+	wantKept(t, w, 43, 45, 1400, 43)
+	wantInsert(t, w, 44, 45, 8900, Filled)
+	wantKept(t, w, 43, 45, 8900, 44)
+}
