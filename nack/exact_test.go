@@ -30,6 +30,9 @@ func TestExact(t *testing.T) {
 		{"requesters", exactRequesters, 0xda1e65223f13fbb3},
 		{"Scheduler", exactScheduler, 0x77170e0670d87ea8},
 		{"Repairs", exactRepairs, 0xeb6b5f5551cce067},
+		{"Shorten", exactShorten, 0x4671e4000cfc4602},
+		{"Hold", exactHold, 0x7c09da1c20e01613},
+		{"Parity", exactParity, 0x1c03908f1745f042},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := &trace{fnv.New64a()}
@@ -229,5 +232,99 @@ func exactRepairs(rng *rand.Rand, h *trace) {
 		}
 		st := r.Stats()
 		h.add(st.Queued, st.Merged, st.HeldOff, st.Refused, st.NCFs, st.Sent)
+	}
+}
+
+func exactShorten(rng *rand.Rand, h *trace) {
+	for range 100000 {
+		h.add(uint64(Shorten(someTime(rng, 63), below(rng, 130), below(rng, 130))))
+	}
+}
+
+func exactHold(rng *rand.Rand, h *trace) {
+	for i := range 40 {
+		draws := rand.New(rand.NewPCG(uint64(i), 2))
+		s := NewScheduler(draws, Timing{Backoff: 20 * time.Millisecond, GroupSize: 100, Limit: 3 * time.Second, Uniform: i%4 == 3})
+		now, lead := mono.Time(0), seq.Num(0).Add(-100)
+		var asked []seq.Num
+		for range 2000 {
+			from := lead.Add(-below(rng, 100))
+			r := seq.Range{From: from, To: from.Add(below(rng, 65))}
+			switch below(rng, 10) {
+			case 0, 1:
+				from := lead.Add(1)
+				lead = lead.Add(2 + below(rng, 8))
+				s.Missing(now, seq.Range{From: from, To: lead}, lead)
+			case 2:
+				s.Found(now, from)
+			case 3:
+				s.NCF(now, from)
+			case 4:
+				s.NAKHeard(now, from)
+			case 5:
+				s.Hold(r, mono.Never)
+			case 6:
+				s.Hold(r, now.Add(someTime(rng, 26)))
+			case 7:
+				s.Resume(now, r)
+			default:
+				now = max(now, min(s.Deadline(), now.Add(100*time.Millisecond)))
+				for r, ok := s.Expired(now); ok; r, ok = s.Expired(now) {
+					h.add(uint64(r.From), uint64(r.To))
+				}
+				asked = s.Due(now, asked[:0])
+				for _, n := range asked {
+					h.add(uint64(n))
+				}
+			}
+			h.add(uint64(now), uint64(s.Deadline()), uint64(s.Len()), uint64(s.Ranges()), s.Suppressed(), uint64(s.Held(r)))
+		}
+	}
+}
+
+func exactParity(rng *rand.Rand, h *trace) {
+	for i := range 40 {
+		const k = 64
+		r := NewRepairs(RepairsConfig{HoldOff: 10 * time.Millisecond, MaxQueued: 20, MaxRequesters: 32, ReceiverShare: int64(i) * 1000000})
+		now, trail := mono.Time(0), seq.Num(0).Add(-100*k)
+		var nums []seq.Num
+		for range 3000 {
+			base := trail.Add(k * below(rng, 30))
+			switch below(rng, 10) {
+			case 0, 1, 2:
+				from := netip.AddrFrom4([4]byte{10, 0, 0, byte(below(rng, 40))})
+				seen := now.Add(-someTime(rng, 26))
+				h.add(uint64(r.ParityNAK(now, from, base, 1+below(rng, k), seen, 100+below(rng, 1400))))
+			case 3:
+				from := netip.AddrFrom4([4]byte{10, 0, 0, byte(below(rng, 40))})
+				h.add(uint64(r.NAK(now, from, base.Add(below(rng, 2)), 1400)))
+			case 4:
+				nums = r.ParityNCFs(now, nums[:0])
+				for _, n := range nums {
+					h.add(uint64(n))
+				}
+			case 5:
+				if below(rng, 20) == 0 {
+					trail = trail.Add(k)
+					r.Trim(trail)
+				}
+			case 6:
+				r.ParitySent(now, base, 1+below(rng, 4))
+			case 7:
+				now = now.Add(someTime(rng, 24))
+			default:
+				if q, ok := r.Next(now); ok && q.Parity {
+					h.add(uint64(q.N), uint64(q.Count))
+					r.ParitySent(now, q.N, min(q.Count, 1+below(rng, 20)))
+				} else if ok {
+					h.add(uint64(q.N))
+					r.Sent(now, q.N)
+				}
+			}
+			h.float(r.GroupSize())
+			h.add(uint64(r.Pending()))
+		}
+		st := r.Stats()
+		h.add(st.ParityQueued, st.ParityMerged, st.ParityHeldOff, st.ParityRefused, st.ParityNCFs, st.ParitySent)
 	}
 }

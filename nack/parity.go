@@ -20,7 +20,7 @@ type Repair struct {
 type parityRequest struct {
 	need      int    // parity packets still to send, if queued
 	fair      int    // of them, those that receivers within their share need; need - fair wait with what is over
-	asked     int    // most that a NAK named for which an NCF is pending, less what went out since
+	asked     int    // most that a NAK named for which an NCF is pending
 	confirmed int    // how many the latest NCF named
 	sends     *sends // nil: none yet
 }
@@ -82,7 +82,7 @@ func (q *request) confirm(now mono.Time) seq.Num {
 	if !q.parity {
 		return q.n
 	}
-	q.confirmed = max(q.asked, q.need)
+	q.confirmed = max(q.asked, q.need) // what is queued was asked for, and goes out after this
 	return q.n.Add(q.confirmed - 1)
 }
 
@@ -196,9 +196,6 @@ func (r *Repairs) ParitySent(now mono.Time, base seq.Num, n int) {
 	default:
 		r.unremember(q)
 	}
-	if q.asked = max(q.asked-n, 0); q.asked == 0 && q.need == 0 {
-		r.unconfirm(q)
-	}
 	if !q.queued {
 		r.remember(now, q)
 	}
@@ -219,7 +216,7 @@ func (r *Repairs) newSends() *sends {
 }
 
 // ParityNCFs is NCFs for the parity of groups. Each number stands for a group and a count, the group's first number + count - 1. The count
-// is the greatest that a NAK named for which this NCF is due, less what went out since, and not less than what is queued.
+// is the greatest that a NAK named for which this NCF is due, and not less than what is queued.
 func (r *Repairs) ParityNCFs(now mono.Time, dst []seq.Num) []seq.Num {
 	start := len(dst)
 	dst = r.confirmed(now, dst, &r.parityNCF)

@@ -68,8 +68,8 @@ type asked struct {
 type repairsModel struct {
 	cfg    RepairsConfig
 	items  map[item]*asked
-	order  []item // of items
-	tokens map[netip.Addr]float64
+	order  []item               // of items
+	tokens map[netip.Addr]int64 // in 1e-9 bytes
 	filled map[netip.Addr]mono.Time
 	r      *Repairs // asked which item gave way in a full queue
 	ncfs   []item   // pending, the longest waiting first
@@ -77,20 +77,20 @@ type repairsModel struct {
 }
 
 func (m *repairsModel) take(now mono.Time, from netip.Addr, bytes int) bool {
-	share := float64(m.cfg.ReceiverShare)
+	share, burst := m.cfg.ReceiverShare, m.cfg.ReceiverShare/10*1e9
 	if share <= 0 {
 		return true
 	}
 	have, known := m.tokens[from]
 	if !known {
-		have, m.filled[from] = share/10, now
+		have, m.filled[from] = burst, now
 	}
-	have = min(have+share*now.Sub(m.filled[from]).Seconds(), share/10)
+	have = min(have+share*int64(now.Sub(m.filled[from])), burst)
 	m.tokens[from], m.filled[from] = have, now
 	if have <= 0 {
 		return false
 	}
-	m.tokens[from] -= float64(bytes)
+	m.tokens[from] -= int64(bytes) * 1e9
 	return true
 }
 
@@ -262,9 +262,9 @@ func (m *repairsModel) paritySent(now mono.Time, base seq.Num, n int) {
 	i := item{base, true}
 	q := m.get(i)
 	queued := q.need > 0
-	q.need, q.fair, q.named = max(q.need-n, 0), max(q.fair-n, 0), max(q.named-n, 0)
+	q.need, q.fair = max(q.need-n, 0), max(q.fair-n, 0)
 	if q.need == 0 {
-		if queued || q.named == 0 {
+		if queued {
 			m.unconfirm(i)
 		}
 		m.remember(now, i)
@@ -289,10 +289,10 @@ func TestRepairsModel(t *testing.T) { rapid.Check(t, repairsBesideModel) }
 func repairsBesideModel(t *rapid.T) {
 	cfg := RepairsConfig{HoldOff: 20, NCFSpacing: 10, MaxQueued: rapid.IntRange(1, 40).Draw(t, "max"), GRTT: 10}
 	if rapid.Bool().Draw(t, "shared") {
-		cfg.ReceiverShare = 5e9 // 5 bytes a nanosecond
+		cfg.ReceiverShare = 10 * rapid.Int64Range(1, 20000).Draw(t, "share")
 	}
 	r := NewRepairs(cfg)
-	m := &repairsModel{r: r, cfg: cfg, items: map[item]*asked{}, tokens: map[netip.Addr]float64{}, filled: map[netip.Addr]mono.Time{}}
+	m := &repairsModel{r: r, cfg: cfg, items: map[item]*asked{}, tokens: map[netip.Addr]int64{}, filled: map[netip.Addr]mono.Time{}}
 	trail := rapid.SampledFrom([]seq.Num{0, 1<<31 - 20, 1<<32 - 20}).Draw(t, "trail")
 	now := mono.Time(0)
 	const k = 8
@@ -327,6 +327,7 @@ func repairsBesideModel(t *rapid.T) {
 		},
 		"wait":   func(t *rapid.T) { now = now.Add(time.Duration(rapid.IntRange(1, 50).Draw(t, "d"))) },
 		"moment": func(t *rapid.T) { now++ },
+		"rest":   func(t *rapid.T) { now = now.Add(time.Duration(rapid.Int64Range(1, 100e6).Draw(t, "rest"))) },
 		"nak": func(t *rapid.T) {
 			from := addr(rapid.IntRange(0, 3).Draw(t, "from"))
 			n := trail.Add(rapid.IntRange(0, 30).Draw(t, "n"))
