@@ -1,5 +1,5 @@
 // Package flow decides when a source may send and how long things take: rates as people write them, token buckets under the
-// caller's clock, round-trip estimates, and their one-byte forms for the wire.
+// caller's clock, round-trip estimates, and their one-byte forms for the wire; and how much parity is worth sending.
 //
 // It is not a queue and it does not sleep. A Limiter answers "may a run of this kind go now?" and "when may it?"; the
 // caller sends, says what it took, and sleeps on its own timer:
@@ -25,6 +25,13 @@
 // A bucket may go into debt: it is open while the debt is at most Slack (500 us), because the timers of an idle process are
 // no finer than a millisecond, and closed until the debt is paid otherwise. The bytes sent in any interval therefore are at
 // most rate x time + burst + slack + one run, and a driver that wakes up to about 8 ms late loses nothing of its rate.
+//
+// A Parity chooses how lost packets are repaired, by number or by groups with parity, and how much parity comes unasked; ReplayCost and
+// ParityCost are the least that either can cost. It encodes nothing and sends nothing:
+//
+//	parity.Sent(now, packets)  // after data went out
+//	parity.Loss(share)         // from each report
+//	plan := parity.Plan(grtt, backoff, receivers)  // for each SPM
 //
 // A bucket counts in integers: no byte is lost or won over hours, and the same calls get the same answers on every architecture.
 //

@@ -22,7 +22,7 @@ func ReplayCost(p, r float64) float64 {
 	sum, lost := 1.0, p
 	for t := atLeastOne(lost, r); t > costError*(1-p); t = atLeastOne(lost, r) {
 		sum += t
-		lost *= p
+		lost = float64(lost * p)
 	}
 	return sum
 }

@@ -1,0 +1,78 @@
+package flow
+
+import (
+	"hash/fnv"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/rmcast/rmcast/mono"
+)
+
+// As TestExact.
+func TestExactParity(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		run  func(rng *rand.Rand, h *trace)
+		want uint64
+	}{
+		{"costs", exactCosts, 0x2f86f986462f7932},
+		{"Parity", exactParity, 0x1547df9af0ff8b14},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := &trace{fnv.New64a()}
+			c.run(rand.New(rand.NewPCG(6298, 5740)), h)
+			if got := h.Sum64(); got != c.want {
+				t.Errorf("the history hashes to %#x, want %#x", got, c.want)
+			}
+		})
+	}
+}
+
+func exactCosts(rng *rand.Rand, h *trace) {
+	for range 5000 {
+		p, r := rng.Float64(), rng.Float64()
+		p *= p
+		for range below(rng, 20) {
+			r *= 3
+		}
+		k := 1 + below(rng, 128)
+		h.float(ReplayCost(p, r))
+		h.float(ParityCost(k, p, r))
+		h.float(parityCost(k, below(rng, 30), p, r))
+		h.float(ln(1 + r))
+	}
+}
+
+func exactParity(rng *rand.Rand, h *trace) {
+	for range 60 {
+		p := NewParity(ParityConfig{
+			GroupSize: 2 << below(rng, 7), Goal: ParityGoal(below(rng, 3)), Within: rng.Float64(), Proactive: below(rng, 3), Interleave: below(rng, 4),
+		})
+		now, gap, loss := mono.Time(0), someTime(rng, 23), 0.3*rng.Float64()
+		for range 100 {
+			switch below(rng, 4) {
+			case 0:
+				p.Loss(float64(loss * rng.Float64()))
+			case 1:
+				now = now.Add(someTime(rng, 25))
+			case 2:
+				if below(rng, 20) == 0 {
+					gap, loss = someTime(rng, 23), 0.3*rng.Float64()
+				}
+			}
+			for range below(rng, 100) {
+				p.Sent(now, 1+below(rng, 3))
+				now = now.Add(gap)
+			}
+			r := 1 + float64(below(rng, 1000))
+			plan := p.Plan(someTime(rng, 28), someTime(rng, 28), r)
+			h.float(p.Estimate())
+			h.add(uint64(p.Fill()), uint64(plan.Proactive), uint64(plan.Hold))
+			if p.Fill() > 0 {
+				m := newDelayModel(p.cfg, p.key)
+				h.float(m.replay())
+				h.float(m.patient(plan.Proactive))
+			}
+		}
+	}
+}
