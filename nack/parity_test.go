@@ -240,3 +240,26 @@ func BenchmarkParity(b *testing.B) {
 		parityRound(r, now, n, nums)
 	}
 }
+
+// NAKs for a group count for the estimate as those for a number do, also when some of its parity went out before.
+func TestParityEstimate(t *testing.T) {
+	size := func(ask func(r *Repairs, i int)) float64 {
+		r := NewRepairs(RepairsConfig{})
+		for i := range 20 {
+			ask(r, i)
+		}
+		r.Trim(1000)
+		return r.group.size
+	}
+	number := size(func(r *Repairs, i int) { r.NAK(0, addr(i), base, 1000) })
+	parity := size(func(r *Repairs, i int) { r.ParityNAK(0, addr(i), base, 1, 0, 1000) })
+	unasked := size(func(r *Repairs, i int) {
+		if i == 0 {
+			r.ParitySent(0, base, 1)
+		}
+		r.ParityNAK(0, addr(i), base, 2, -1, 1000)
+	})
+	if number <= 10 || parity != number || unasked != number {
+		t.Errorf("estimates %v by number, %v by count, %v with parity before", number, parity, unasked)
+	}
+}
