@@ -9,8 +9,8 @@ import (
 // MaxGroupSize is the greatest group size, TGSIZE, as it is OpenPGM's.
 const MaxGroupSize = 128
 
-// packets is the most packets, data and parity, that a group has. There is a point for one more; OpenPGM does not use it.
-const packets = 255
+// MaxPackets is the most packets, data and parity, that a group has. There is a point for one more; OpenPGM does not use it.
+const MaxPackets = 255
 
 // Code is the systematic Reed-Solomon code that OpenPGM uses, for one group size. Byte by byte, the k data packets of a group
 // are the values of a polynomial of degree below k at the points p_0 … p_(k-1), and parity packet i is its value at p_(k+i),
@@ -24,7 +24,7 @@ type Code struct {
 	// (p_j - p_t). Both factors are kept as logarithms.
 	k        int
 	column   [MaxGroupSize]uint8 // of w_j
-	row      [packets]uint8      // of M(p_(k+i)), by i
+	row      [MaxPackets]uint8   // of M(p_(k+i)), by i
 	parities int
 }
 
@@ -33,8 +33,8 @@ func NewCode(k int) *Code {
 	if k < 2 || k > MaxGroupSize {
 		panic(fmt.Sprintf("BUG: fec: a group of %d packets", k))
 	}
-	c := &Code{k: k, parities: packets - k}
-	for n := range packets {
+	c := &Code{k: k, parities: MaxPackets - k}
+	for n := range MaxPackets {
 		e := 0
 		for t := range k {
 			if t != n {

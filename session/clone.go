@@ -15,7 +15,7 @@ import (
 // (see Missing): what happened at one host is no other's. Receiver.Owner is copied as it stands.
 func (ps *Peers) Clone(rng *rand.Rand) *Peers {
 	c := *ps
-	c.rng, c.table, c.last = rng, nil, nil
+	c.rng, c.table, c.last, c.spare = rng, nil, nil, nil
 	c.list, c.accept, c.ready = slices.Clone(ps.list), slices.Clone(ps.accept), slices.Clone(ps.ready)
 	if ps.gone != nil {
 		gone := *ps.gone
@@ -39,11 +39,10 @@ func (r *Receiver) clone(ps *Peers) *Receiver {
 	c.peers = ps
 	c.window, c.naks = r.window.Clone(), r.naks.Clone(ps.rng)
 	c.losses = slices.Clone(r.losses)
-	c.read.whole.nums = slices.Clone(r.read.whole.nums)
-	if r.read.partial != nil {
-		c.read.partial = make(map[seq.Num]uint32, len(r.read.partial))
-		for first, held := range r.read.partial {
-			c.read.partial[first] = held
+	if l := r.read.loose; l != nil {
+		c.read.loose = &loose{queue{slices.Clone(l.whole.nums), l.whole.head}, make(map[seq.Num]uint32, len(l.partial)), l.current, l.started}
+		for first, held := range l.partial {
+			c.read.loose.partial[first] = held
 		}
 	}
 	if c.spmrFrom != mono.Never {
@@ -106,10 +105,27 @@ func (s *PeersStats) Add(one PeersStats, times uint64) {
 
 // InOrder reports whether Handle of p would surely find nothing missing, so that no wait before a NAK is drawn.
 func (ps *Peers) InOrder(m Meta, p *wire.Packet) bool {
-	if p.Type.Upstream() || p.DestinationPort != ps.cfg.DestinationPort {
+	if p.Type.Upstream() {
 		return true
 	}
 	r := ps.lookUp(peerKey{p.TSI(), m.From})
+	switch p.DestinationPort {
+	case ps.cfg.DestinationPort:
+	case parityPort(ps.cfg.DestinationPort): // of parity, the highest number that is under it counts
+		switch {
+		case r == nil || r.spms == 0:
+			return true
+		case !r.accepted:
+			return false
+		case p.Type == wire.TypeNCF:
+			return true
+		case p.Type == wire.TypeSPM:
+			return p.Lead.Less(r.window.End())
+		}
+		return r.parity.shift == 0 || groupBase(p.Sqn, r.parity.groupSize()).Add(r.parity.groupSize()).LessEq(r.window.End())
+	default:
+		return true
+	}
 	data := p.Type == wire.TypeODATA || p.Type == wire.TypeRDATA
 	switch {
 	case r == nil || r.spms == 0: // RFC 3208, 6.1: what comes before the first SPM is held; the SPM says where the start is

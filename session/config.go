@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/rmcast/rmcast/fec"
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/seq"
 	"github.com/rmcast/rmcast/wire"
@@ -32,6 +33,9 @@ type SourceConfig struct {
 	HeartbeatMin, HeartbeatMax time.Duration // IHB_MIN, IHB_MAX
 	AmbientSPM                 time.Duration
 	Linger                     time.Duration // how long repairs are served after FIN
+
+	// Parity is how parity is made; GroupSize 0: not at all. Resolved by fec.Config.WithDefaults.
+	Parity fec.Config
 
 	First seq.Num // number of the first packet
 	Trace func(Event)
@@ -71,6 +75,9 @@ type PeersConfig struct {
 	NAKRepeat      time.Duration // NAK_RPT_IVL; 0 adapts to the round trip time
 	NAKData        time.Duration // NAK_RDATA_IVL; 0 adapts to the round trip and the source's queue
 	UniformBackoff bool          // RFC 3208's uniform law instead of RFC 5401's truncated exponential
+
+	// NoParity takes no part in parity, whatever a source announces: losses are asked for by number.
+	NoParity bool
 
 	// Hollow keeps the length of payloads and not their bytes: reading gives zeros. For simulations of large groups.
 	Hollow bool

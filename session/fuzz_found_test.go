@@ -21,7 +21,7 @@ func TestClosedKeepsNothing(t *testing.T) {
 	ps.Handle(0, forgedMeta, forgedFragment(3, 3, 0, 2000, 1384))
 	r := ps.Accept()
 	r.Close(1)
-	if n := len(r.read.whole.nums) + len(r.read.partial) + len(r.losses); n != 0 {
+	if n := len(r.read.loose.whole.nums) + len(r.read.loose.partial) + len(r.losses); n != 0 {
 		t.Errorf("a closed session remembers %d things", n)
 	}
 	if n, err := r.Read(2, make([]byte, 10)); n != 0 || err == nil {
@@ -45,8 +45,8 @@ func TestSweptFragmentIsForgotten(t *testing.T) {
 	for n := range seq.Num(100) {
 		ps.Handle(2, forgedMeta, forgedFragment(2+2*n, 1+2*n, 100, 300, 100))
 	}
-	if r.window.Held() != 0 || len(r.read.partial) != 0 {
-		t.Errorf("%d packets held, %d messages remembered", r.window.Held(), len(r.read.partial))
+	if r.window.Held() != 0 || len(r.read.loose.partial) != 0 {
+		t.Errorf("%d packets held, %d messages remembered", r.window.Held(), len(r.read.loose.partial))
 	}
 }
 

@@ -16,6 +16,9 @@ type Own struct {
 	pace          flow.Pacer
 	rtt, wait     flow.RTT
 	naks          nack.Own
+	most          uint8
+	avoid         seq.Num
+	loss          lossMeter
 }
 
 // Part puts into own what ps has for itself beside to. It reports false, and own is of no use, unless both know one source, nothing is
@@ -33,6 +36,7 @@ func (ps *Peers) Part(to *Peers, own *Own) bool {
 	*own = Own{
 		counts: r.stats, spms: r.spms - x.spms, packets: r.packets - x.packets,
 		stale: r.staleSqn, pace: r.pace, rtt: r.rtt, wait: r.wait, naks: r.naks.Own(),
+		most: r.most, avoid: r.avoid, loss: r.loss,
 	}
 	own.counts.sub(x.stats)
 	return true
@@ -45,6 +49,7 @@ func (ps *Peers) Take(own *Own) {
 	r.spms += own.spms
 	r.packets += own.packets
 	r.staleSqn, r.pace, r.rtt, r.wait = own.stale, own.pace, own.rtt, own.wait
+	r.most, r.avoid, r.loss = own.most, own.avoid, own.loss
 	r.naks.Take(own.naks)
 	r.naks.SetTiming(r.timing())
 }
@@ -58,7 +63,7 @@ func (s *PeersStats) AddOwn(own *Own, shared *Peers) {
 // alike reports whether r and x differ at most in what Own holds, and nothing is missing, unread or waiting at either.
 func (r *Receiver) alike(x *Receiver) bool {
 	switch {
-	case r.naks.Len() > 0, x.naks.Len() > 0:
+	case r.naks.Len() > 0, x.naks.Len() > 0, r.repair != nil, x.repair != nil, r.parity != x.parity:
 		return false
 	case r.heard != x.heard, r.spmSqn != x.spmSqn, r.lead != x.lead, r.trail != x.trail:
 		return false
@@ -91,6 +96,8 @@ func (a *ReceiverCounts) sub(b ReceiverCounts) {
 	a.Bytes -= b.Bytes
 	a.Repairs -= b.Repairs
 	a.RepairBytes -= b.RepairBytes
+	a.Parity -= b.Parity
+	a.Restored -= b.Restored
 	a.Messages -= b.Messages
 	a.DeliveredBytes -= b.DeliveredBytes
 	a.SPMs -= b.SPMs

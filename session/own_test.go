@@ -12,10 +12,10 @@ func TestAlikeKnowsEveryField(t *testing.T) {
 		of   any
 		want string
 	}{
-		{Receiver{}, "Owner peers key window naks path nakPort spms packets spmSqn staleSqn ours lead trail jump start slots losses pace clock " +
-			"heard spmTime spmAt grtt group rtt wait spmrAt spmrStep spmrs spmrFrom answer accepted queued closed fin lost reset noNAKs read stats"},
-		{Peers{}, "common rng table list last turn accept ready closed refused accepted gone"},
-		{reading{}, "offset skipTail first next bytes fault told toldWhy whole partial current started"},
+		{Receiver{}, "Owner peers key window naks repair path nakPort spms packets spmSqn staleSqn ours lead trail jump start slots losses pace clock " +
+			"heard spmTime spmAt grtt group rtt wait spmrAt spmrStep spmrs spmrFrom answer parity most avoid loss accepted queued closed fin lost reset noNAKs read stats"},
+		{Peers{}, "common rng table list last turn accept ready closed spare refused accepted gone"},
+		{reading{}, "offset skipTail first next bytes fault told toldWhy loose"},
 	} {
 		var got []string
 		for f := range reflect.TypeOf(c.of).NumField() {

@@ -25,6 +25,7 @@ type Peers struct {
 	ready  []*Receiver           // with something new to read
 	closed bool                  // StopAccepting was called
 
+	spare    *repairing // for the next loss; nil: none was yet, or it is in use
 	refused  RefusedStats
 	accepted uint64
 	gone     *ReceiverCounts // sums over those that were removed; nil: none was
@@ -59,25 +60,24 @@ func (ps *Peers) Handle(now mono.Time, m Meta, p *wire.Packet) {
 		ps.overhear(now, p)
 		return
 	}
-	if p.DestinationPort != ps.cfg.DestinationPort {
-		ps.refusePort(p)
+	var r *Receiver
+	switch p.DestinationPort {
+	case ps.cfg.DestinationPort:
+		if r = ps.find(now, m, p); r == nil {
+			return
+		}
+		r.handle(now, p)
+	case parityPort(ps.cfg.DestinationPort):
+		if r = ps.lookUp(peerKey{p.TSI(), m.From}); r == nil { // parity founds no session
+			ps.refused.Parity++
+			return
+		}
+		r.handleParity(now, p)
+	default:
+		ps.refused.WrongPort++
 		return
 	}
-	r := ps.find(now, m, p)
-	if r == nil {
-		return
-	}
-	r.handle(now, p)
 	ps.note(now, r)
-}
-
-// refusePort counts what was not for our data-destination port. Parity travels under the port after it: known, not yet used.
-func (ps *Peers) refusePort(p *wire.Packet) {
-	if p.DestinationPort == ps.cfg.DestinationPort+1 {
-		ps.refused.Parity++
-		return
-	}
-	ps.refused.WrongPort++
 }
 
 // find returns the receiver for a packet of a source, a new one if the packet may found it.
@@ -205,7 +205,7 @@ func (ps *Peers) note(now mono.Time, r *Receiver) {
 
 // overhear uses what receivers say to the group: NAKs suppress ours (RFC 3208, 6.3), SPMRs stand for ours (13.5).
 func (ps *Peers) overhear(now mono.Time, p *wire.Packet) {
-	if p.SourcePort != ps.cfg.DestinationPort {
+	if p.SourcePort != ps.cfg.DestinationPort && (p.SourcePort != parityPort(ps.cfg.DestinationPort) || p.Type != wire.TypeNAK) {
 		ps.refused.WrongPort++
 		return
 	}
@@ -316,6 +316,8 @@ func (a *ReceiverCounts) add(b ReceiverCounts) {
 	a.Bytes += b.Bytes
 	a.Repairs += b.Repairs
 	a.RepairBytes += b.RepairBytes
+	a.Parity += b.Parity
+	a.Restored += b.Restored
 	a.Messages += b.Messages
 	a.DeliveredBytes += b.DeliveredBytes
 	a.SPMs += b.SPMs

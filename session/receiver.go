@@ -26,6 +26,7 @@ type Receiver struct {
 	key    peerKey
 	window *window.Receive
 	naks   *nack.Scheduler
+	repair *repairing // nil while nothing is missing that parity may restore
 
 	path     netip.Addr // SPM_PATH as it was sent: what our NAKs name
 	nakPort  uint16     // UDP port the source hears NAKs on; 0: the group's
@@ -56,6 +57,11 @@ type Receiver struct {
 	spmrFrom mono.Time // when the wait for spmrAt was drawn; Never if it was not
 	answer   answer    // to a probe
 
+	parity announced
+	most   uint8   // about the greatest need of parity that NCFs confirmed
+	avoid  seq.Num // groups shortly before have no parity
+	loss   lossMeter
+
 	accepted, queued, closed bool
 	fin, lost                bool
 	reset                    *ResetError
@@ -75,6 +81,7 @@ func newReceiver(now mono.Time, ps *Peers, key peerKey) *Receiver {
 	}
 	r.window = ps.newWindow(min(candidateSlots, ps.cfg.MaxWindow), min(candidateBytes, ps.cfg.WindowBytes))
 	r.naks = nack.NewScheduler(ps.rng, r.timing())
+	r.read = ps.newReading(false)
 	return r
 }
 
@@ -149,11 +156,10 @@ func (r *Receiver) handleData(now mono.Time, p *wire.Packet) {
 	case window.Ahead:
 		r.miss(now, gap, p.Sqn)
 	case window.Filled:
-		r.trace(now, EventRepaired, seq.Range{From: p.Sqn, To: p.Sqn.Add(1)})
-		if d, ok := r.naks.Found(now, p.Sqn); ok {
-			r.wait.Sample(d)
-			r.naks.SetTiming(r.timing())
+		if p.Type == wire.TypeODATA {
+			r.loss.missing++ // late, not lost
 		}
+		r.repaired(now, p.Sqn)
 	case window.Duplicate:
 		r.stats.Refused.Duplicate++
 		return
@@ -174,11 +180,36 @@ func (r *Receiver) handleData(now mono.Time, p *wire.Packet) {
 		r.lead = p.Sqn
 	}
 	r.naks.Progress(now, r.lead)
+	if r.repair != nil {
+		if res == window.Filled {
+			r.filled(now, p.Sqn)
+		}
+		if r.repair != nil {
+			r.progress(now)
+		}
+	}
 	if r.spms > 0 && r.trail.Less(p.Trail) {
 		r.moveTrail(now, p.Trail)
 	}
 	if r.peers.cfg.Unordered {
 		r.arrived(p.Sqn, f, len(payload))
+	}
+}
+
+// repaired books that n, which was missing, is here.
+func (r *Receiver) repaired(now mono.Time, n seq.Num) {
+	r.trace(now, EventRepaired, seq.Range{From: n, To: n.Add(1)})
+	if d, ok := r.naks.Found(now, n); ok {
+		r.wait.Sample(d)
+		r.retime()
+	}
+}
+
+// retime passes on what was learnt about how long things take.
+func (r *Receiver) retime() {
+	r.naks.SetTiming(r.timing())
+	if r.repair != nil {
+		r.repair.asks.SetTiming(r.askTiming())
 	}
 }
 
@@ -208,7 +239,7 @@ func (r *Receiver) handleNCF(now mono.Time, p *wire.Packet) {
 	for _, n := range p.Numbers(r.peers.nums[:0]) {
 		if d, ok := r.naks.NCF(now, n); ok {
 			r.rtt.Sample(d)
-			r.naks.SetTiming(r.timing())
+			r.retime()
 		}
 	}
 }
@@ -216,7 +247,13 @@ func (r *Receiver) handleNCF(now mono.Time, p *wire.Packet) {
 // hearNAK takes another receiver's NAK that was sent to the group: ours can wait for its answer (RFC 3208, 6.3).
 func (r *Receiver) hearNAK(now mono.Time, p *wire.Packet) {
 	r.clock = now
-	if p.Flags&wire.FlagParity != 0 || p.Source != r.path || p.Group.Unmap() != r.peers.cfg.Group {
+	switch {
+	case p.Source != r.path || p.Group.Unmap() != r.peers.cfg.Group:
+		return
+	case p.Flags&wire.FlagParity != 0:
+		if p.SourcePort == parityPort(r.peers.cfg.DestinationPort) {
+			r.hearParityNAK(now, p)
+		}
 		return
 	}
 	for _, n := range p.Numbers(r.peers.nums[:0]) {
@@ -247,7 +284,11 @@ func (r *Receiver) deadline() mono.Time {
 	if !r.accepted {
 		return min(d, r.spmrAt)
 	}
-	return min(d, max(r.naks.Deadline(), r.pace.OpenAt(r.clock)), r.spmrAt, r.answer.at)
+	asks := r.naks.Deadline()
+	if r.repair != nil {
+		asks = min(asks, r.repair.asks.Deadline())
+	}
+	return min(d, max(asks, r.pace.OpenAt(r.clock)), r.spmrAt, r.answer.at)
 }
 
 // advance fires what is due at now.
@@ -283,11 +324,11 @@ func (r *Receiver) Close(mono.Time) {
 	if r.closed {
 		return
 	}
+	r.forgetParity(r.clock)
 	r.closed, r.queued = true, false
 	r.naks.Forget(seq.Range{From: r.window.Next(), To: r.window.End()})
 	r.spmrAt, r.spmrFrom, r.answer = mono.Never, mono.Never, noAnswer
-	r.stats = r.counts()
-	r.window, r.read, r.losses = window.NewReceive(1, 0), reading{}, nil
+	r.window, r.read, r.losses = window.NewReceive(1, 0), r.peers.newReading(false), nil
 	for i, x := range r.peers.ready {
 		if x == r {
 			r.peers.ready = append(r.peers.ready[:i], r.peers.ready[i+1:]...)
@@ -308,7 +349,10 @@ func (r *Receiver) span() seq.Range { return seq.Range{From: r.window.Next(), To
 // counts returns the counters with those that live elsewhere filled in.
 func (r *Receiver) counts() ReceiverCounts {
 	st := r.stats
-	st.Suppressed = r.naks.Suppressed()
+	st.Suppressed += r.naks.Suppressed()
+	if r.repair != nil {
+		st.Suppressed += r.repair.asks.Suppressed() - r.repair.hushed
+	}
 	return st
 }
 

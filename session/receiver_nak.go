@@ -79,13 +79,16 @@ func (r *Receiver) poll(now mono.Time, t *Transmit) bool {
 	case now >= r.answer.at:
 		r.sendACK(now, t)
 		return true
-	case now >= r.naks.Deadline() && r.pace.Open(now):
+	case !r.pace.Open(now):
+		return false
+	}
+	if now >= r.naks.Deadline() {
 		if nums := r.naks.Due(now, r.peers.nums[:0]); len(nums) > 0 {
 			r.sendNAK(now, t, nums)
 			return true
 		}
 	}
-	return false
+	return r.repair != nil && now >= r.repair.asks.Deadline() && r.sendParityNAK(now, t)
 }
 
 // upstream prepares the scratch packet for a packet to the source.
@@ -135,6 +138,40 @@ func (r *Receiver) addEcho(now mono.Time, p *wire.Packet) {
 	}
 	p.Options.Set = p.Options.Set.With(wire.OptPeer)
 	p.Options.Peer = wire.Peer{Time: r.spmTime + uint32(now.Sub(r.spmAt)/time.Microsecond)}
+	if share, ok := r.lossShare(); ok {
+		p.Options.Peer.SetLoss(share)
+	}
+}
+
+// lossMeter measures which share of the packets did not come at first: of the numbers since the last measure, and half of it of
+// those before.
+type lossMeter struct {
+	lead    seq.Num // where the measure began
+	missing uint32  // of stats.Missing then, modulo 2^32, and what came late since
+	share   uint16  // measured before, as wire.Peer.Loss has it; 0: nothing
+}
+
+const (
+	lossFirst = 128  // numbers for a first figure,
+	lossNext  = 1024 // and for each after it
+)
+
+// lossShare returns the measure, and whether there is one.
+func (r *Receiver) lossShare() (float64, bool) {
+	l := &r.loss
+	before, ok := (&wire.Peer{Loss: l.share}).LossShare()
+	total := r.lead.Sub(l.lead)
+	if total < lossFirst || ok && total < lossNext {
+		return before, ok
+	}
+	now := float64(int32(uint32(r.stats.Missing)-l.missing)) / float64(total)
+	if ok {
+		now = (now + before) / 2
+	}
+	var q wire.Peer
+	q.SetLoss(now)
+	*l = lossMeter{lead: r.lead, missing: uint32(r.stats.Missing), share: q.Loss}
+	return now, true
 }
 
 // wantSPM asks for an SPM after a random wait, unless one comes first (RFC 3208, 13.5).

@@ -21,11 +21,7 @@ type reading struct {
 	told    seq.Num    // after the latest loss that was told, if there was one
 	toldWhy LossReason // why the last message in it was
 
-	// Unordered delivery.
-	whole   queue              // first numbers of messages that are complete, in the order in which they became so
-	partial map[seq.Num]uint32 // bytes held of messages that are not, by first number
-	current seq.Num            // the message being read; valid while started
-	started bool
+	loose *loose // nil where delivery is in order
 }
 
 // edge says what stands at the reading edge.
@@ -284,7 +280,7 @@ func (r *Receiver) consume(span seq.Range) {
 		r.window.Release(n)
 	}
 	if r.peers.cfg.Unordered {
-		r.read.started = false
+		r.read.loose.started = false
 		r.sweep()
 	}
 }

@@ -8,18 +8,32 @@ import (
 // Unordered delivery (RFC 3208, 6.1 allows it by APDU): a message is handed out when it is whole, whatever is missing before
 // it. Losses show in Stats only.
 
+// loose is where the application stands in unordered delivery.
+type loose struct {
+	whole   queue              // first numbers of messages that are complete, in the order in which they became so
+	partial map[seq.Num]uint32 // bytes held of messages that are not, by first number
+	current seq.Num            // the message being read; valid while started
+	started bool
+}
+
+// newReading is where an application stands that has read nothing.
+func (c *common) newReading(skipTail bool) reading {
+	rd := reading{skipTail: skipTail}
+	if c.cfg.Unordered {
+		rd.loose = &loose{partial: make(map[seq.Num]uint32)}
+	}
+	return rd
+}
+
 // arrived books packet n, now held: it may complete a message.
 func (r *Receiver) arrived(n seq.Num, f window.Fragment, size int) {
 	if r.window.State(n) != window.Have {
 		return // swept: what it belonged to was given up as it came
 	}
-	rd := &r.read
+	rd := r.read.loose
 	if f.Length == 0 {
 		rd.whole.push(n)
 		return
-	}
-	if rd.partial == nil {
-		rd.partial = make(map[seq.Num]uint32)
 	}
 	rd.partial[f.First] += uint32(size)
 	if rd.partial[f.First] >= f.Length && r.window.State(f.First) == window.Have {
@@ -56,7 +70,7 @@ func (r *Receiver) sweep() {
 		if p.Fragment.Length == 0 {
 			return
 		}
-		if _, open := r.read.partial[first]; first == n {
+		if _, open := r.read.loose.partial[first]; first == n {
 			if !open {
 				return // whole, and waiting to be read
 			}
@@ -64,7 +78,7 @@ func (r *Receiver) sweep() {
 				return
 			}
 		}
-		delete(r.read.partial, first)
+		delete(r.read.loose.partial, first)
 		r.read.bytes = 0
 		r.window.Release(n)
 	}
@@ -72,7 +86,7 @@ func (r *Receiver) sweep() {
 
 // edgeUnordered is edge for unordered delivery.
 func (r *Receiver) edgeUnordered() (edge, seq.Range) {
-	rd := &r.read
+	rd := r.read.loose
 	if !rd.started {
 		first, ok := rd.whole.pop()
 		if !ok {

@@ -18,11 +18,13 @@ func (r *Receiver) hold(now mono.Time, n seq.Num) {
 }
 
 // handleSPM takes the source's state (RFC 3208, 6.2): window, path, end.
-func (r *Receiver) handleSPM(now mono.Time, p *wire.Packet) {
+//
+// It reports whether the SPM was good. One under the port of parity says the same, but for what concerns all receivers: probes.
+func (r *Receiver) handleSPM(now mono.Time, p *wire.Packet) bool {
 	// Trail = lead+1 is an empty window; trail 0 with lead 0x80000000 says nothing (8.1) and cannot start a session.
 	if size := p.Lead.Add(1).Sub(p.Trail); size < 0 || size > farthest || !p.Path.IsValid() || p.Path.Unmap().Is4() != r.peers.cfg.Group.Is4() {
 		r.stats.Refused.Malformed++
-		return
+		return false
 	}
 	if r.spms > 0 && p.Sqn.Less(r.spmSqn) {
 		// Older than one already heard, unless that one was forged: two in a row that go on from each other are the truth.
@@ -30,11 +32,11 @@ func (r *Receiver) handleSPM(now mono.Time, p *wire.Packet) {
 		r.staleSqn = p.Sqn
 		if again < 1 || again > staleReach || r.spmSqn.Sub(p.Sqn) <= staleReach {
 			r.stats.Refused.Stale++
-			return
+			return false
 		}
 	}
 	if r.window.Started() && !r.plausible(now, p, p.Lead) {
-		return
+		return false
 	}
 	r.stats.SPMs++
 	r.spms++
@@ -42,8 +44,11 @@ func (r *Receiver) handleSPM(now mono.Time, p *wire.Packet) {
 	r.spmrAt, r.spmrFrom = mono.Never, mono.Never
 	if p.Options.Set.Has(wire.OptPeer) {
 		r.learn(now, &p.Options.Peer)
+		if p.DestinationPort == r.peers.cfg.DestinationPort {
+			r.answerProbe(now, p.Options.Peer.Flags&peerProbe != 0)
+		}
 	}
-	r.naks.SetTiming(r.timing())
+	r.retime()
 	if r.spms == 1 {
 		r.begin(p)
 	}
@@ -53,13 +58,17 @@ func (r *Receiver) handleSPM(now mono.Time, p *wire.Packet) {
 	}
 	if p.Options.Set.Has(wire.OptFIN) && !r.fin && r.lead == p.Lead {
 		r.fin = true
-		r.naks.SetTiming(r.timing())
-		r.naks.Hurry(now) // waits that began before may outlast the source
+		r.retime()
+		r.hurry(now) // waits that began before may outlast the source
 		r.trace(now, EventFIN, seq.Range{From: r.trail, To: r.lead.Add(1)})
+	}
+	if r.repair != nil {
+		r.endGroups(now, r.lead, r.fin)
 	}
 	if p.Options.Set.Has(wire.OptRST) {
 		r.resetBySource(now, p.Options.Reset)
 	}
+	return true
 }
 
 // learn takes the own-peer option: clock, group size and round trip time, window, port.
@@ -69,8 +78,8 @@ func (r *Receiver) learn(now mono.Time, o *wire.Peer) {
 	guess := r.grtt
 	r.grtt, r.group = min(flow.DecodeGRTT(o.GRTT), flow.MaxGRTT), flow.DecodeGroupSize(o.GroupSize)
 	if r.grtt < guess/4 {
-		r.naks.SetTiming(r.timing())
-		r.naks.Hurry(now) // waits that began by the guess are far too long
+		r.retime()
+		r.hurry(now) // waits that began by the guess are far too long
 	}
 	if most := uint32(r.peers.cfg.MaxWindow); o.Window > 0 && o.Window < most {
 		r.slots = 1 << bits.Len32(o.Window-1)
@@ -78,7 +87,15 @@ func (r *Receiver) learn(now mono.Time, o *wire.Peer) {
 	if r.accepted {
 		r.window.Resize(r.size())
 	}
-	r.answerProbe(now, o.Flags&peerProbe != 0)
+	r.keep()
+}
+
+// hurry shortens the waits before NAKs that began under a slower timing.
+func (r *Receiver) hurry(now mono.Time) {
+	r.naks.Hurry(now)
+	if r.repair != nil {
+		r.repair.asks.Hurry(now)
+	}
 }
 
 // size is how many slots the window may use: what the source stated, but no fewer than a candidate's.
@@ -115,13 +132,15 @@ func (r *Receiver) open(now mono.Time) {
 		if _, ok := r.window.Rewind(r.start); !ok { // too far back for the window: what was held is asked for again
 			r.window = r.peers.newWindow(r.size(), r.peers.cfg.WindowBytes)
 			r.window.Start(r.start)
-			r.read = reading{skipTail: r.read.skipTail}
+			r.read = r.peers.newReading(r.read.skipTail)
 		}
 	}
+	r.keep()
 	for gap, ok := r.window.NextMissing(r.start); ok; gap, ok = r.window.NextMissing(gap.To) {
 		r.miss(now, gap, r.window.End().Add(-1))
 	}
 	r.extend(now, r.lead.Add(1))
+	r.loss = lossMeter{lead: r.lead, missing: uint32(r.stats.Missing)} // what was sent before we came is not lost
 }
 
 // plausible reports whether p's claim that n exists may be believed. One packet that claims a number far beyond what the
@@ -168,6 +187,7 @@ func (r *Receiver) miss(now mono.Time, gap seq.Range, lead seq.Num) {
 	r.stats.Missing += uint64(gap.Len())
 	r.trace(now, EventMissing, gap)
 	r.naks.Missing(now, gap, lead)
+	r.noteGap(now, gap, lead)
 	if r.silent() {
 		r.give(now, gap, LossUnavailable)
 	} else if gap.From.Less(r.trail) {
@@ -221,6 +241,9 @@ func (r *Receiver) moveTrail(now mono.Time, trail seq.Num) {
 	if r.window.Missing() > 0 {
 		r.give(now, seq.Range{From: seq.Max(old, r.window.Next()), To: seq.Min(trail, r.window.End())}, LossTrail)
 	}
+	if r.repair != nil {
+		r.given(now, seq.Range{From: old, To: trail})
+	}
 }
 
 // give gives up what is missing in span.
@@ -236,6 +259,9 @@ func (r *Receiver) give(now mono.Time, span seq.Range, why LossReason) {
 	r.lose(span, why)
 	r.stats.Lost += uint64(n)
 	r.trace(now, EventLost, span)
+	if r.repair != nil {
+		r.given(now, span)
+	}
 	if r.peers.cfg.Unordered {
 		r.dropLost(span)
 	}

@@ -43,6 +43,7 @@ type Source struct {
 	heard     bool      // a receiver spoke to us
 	joinable  bool      // the trail still stands at the first packet
 
+	parity *sourceParity // nil: no parity
 	spm    spmSchedule
 	end    ending
 	packet wire.Packet // scratch for what is sent
@@ -93,6 +94,7 @@ func NewSource(now mono.Time, cfg SourceConfig) *Source {
 		GRTT:       cfg.InitialGRTT,
 		GroupSize:  cfg.InitialGroup,
 	})
+	s.parity = newSourceParity(cfg)
 	s.tune(now)
 	s.bound(now)
 	s.maxUnsent = unsentLimit(cfg)
@@ -180,7 +182,7 @@ func (s *Source) Deadline() mono.Time {
 	if s.end.forgotten {
 		return mono.Never
 	}
-	d := min(s.partialAt, max(s.spm.deadline(), s.limiter.ControlAt(s.clock)), s.reclaimAt(), s.finishAt())
+	d := min(s.partialAt, max(s.spm.deadline(), s.limiter.ControlAt(s.clock)), s.reclaimAt(), s.finishAt(), s.parityAt())
 	if s.repairs.NCFPending() {
 		d = min(d, s.limiter.ControlAt(s.clock))
 	}
@@ -202,6 +204,9 @@ func (s *Source) Advance(now mono.Time) {
 	if now >= s.partialAt {
 		s.seal()
 	}
+	if s.parity != nil && now >= s.parity.closeAt {
+		s.closeGroup()
+	}
 	s.reclaim(now)
 	if now >= s.finishAt() {
 		s.end.forgotten = true
@@ -218,10 +223,19 @@ func (s *Source) Poll(now mono.Time, t *Transmit) bool {
 	if s.repairs.NCFPending() && s.limiter.Control(now) {
 		return s.sendNCF(now, t)
 	}
+	if s.parityNCFDue() && s.limiter.Control(now) && s.sendParityNCF(now, t) {
+		return true
+	}
 	if s.spm.due(now) && s.limiter.Control(now) {
 		return s.sendSPM(now, t)
 	}
+	if s.paritySPMDue() && s.limiter.Control(now) {
+		return s.sendParitySPM(now, t)
+	}
 	if s.repairs.Pending() > 0 && s.limiter.Repair(now, s.unsent() > 0) && s.sendRepairs(now, t) {
+		return true
+	}
+	if s.aheadDue() >= 0 && s.limiter.Data(now) && s.sendAhead(now, t) {
 		return true
 	}
 	if s.unsent() > 0 && s.limiter.Data(now) {
@@ -255,6 +269,7 @@ func (s *Source) sendData(now mono.Time, t *Transmit) {
 	s.window.Sent(now, n)
 	s.beganAt = min(s.beganAt, now)
 	s.limiter.TookData(now, s.count(t, n))
+	s.dataGone(now, n)
 	s.spm.dataSent(now)
 	if s.ended() {
 		s.spm.ask(now) // FIN

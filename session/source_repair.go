@@ -163,30 +163,26 @@ func setNumbers(p *wire.Packet, nums []seq.Num) {
 	}
 }
 
-// sendRepairs fills t with RDATA, oldest numbers first.
+// sendRepairs fills t with RDATA, oldest numbers first: packets again, or parity of their groups.
 func (s *Source) sendRepairs(now mono.Time, t *Transmit) bool {
-	p := s.dataHeader(wire.TypeRDATA)
 	sent, most := 0, s.limiter.RunPackets(s.packetBytes)
 	for sent < most {
 		repair, ok := s.repairs.Next(now)
 		if !ok {
 			break
 		}
-		n := repair.N
-		k, held := s.window.Get(n)
-		if !held {
-			s.repairs.Trim(s.window.Trail())
-			continue
+		size, fits := 0, false
+		if repair.Parity {
+			size, fits = s.sendParity(now, repair, t)
+		} else {
+			size, fits = s.sendAgain(now, repair.N, t)
 		}
-		size, fits := s.appendData(p, n, k, t)
 		if !fits {
 			break
 		}
-		s.repairs.Sent(now, n)
-		s.window.Resent(now, n)
-		s.stats.Repairs++
-		s.stats.RepairBytes += uint64(len(k.Payload))
-		s.trace(now, EventRepair, seq.Range{From: n, To: n.Add(1)})
+		if size == 0 {
+			continue // not there any more
+		}
 		sent++
 		if size < t.Segment {
 			break
@@ -198,4 +194,22 @@ func (s *Source) sendRepairs(now mono.Time, t *Transmit) bool {
 	s.limiter.TookRepair(now, s.count(t, sent))
 	s.spm.dataSent(now)
 	return true
+}
+
+// sendAgain appends packet n to the run. size is its length on the wire, 0 if the window holds it no more.
+func (s *Source) sendAgain(now mono.Time, n seq.Num, t *Transmit) (size int, fits bool) {
+	k, held := s.window.Get(n)
+	if !held {
+		s.repairs.Trim(s.window.Trail())
+		return 0, true
+	}
+	if size, fits = s.appendData(s.dataHeader(wire.TypeRDATA), n, k, t); !fits {
+		return size, false
+	}
+	s.repairs.Sent(now, n)
+	s.window.Resent(now, n)
+	s.stats.Repairs++
+	s.stats.RepairBytes += uint64(len(k.Payload))
+	s.trace(now, EventRepair, seq.Range{From: n, To: n.Add(1)})
+	return size, true
 }

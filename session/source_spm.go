@@ -84,9 +84,8 @@ func (c *spmSchedule) sent(now mono.Time, grtt time.Duration) {
 	c.heartbeatAt = now.Add(c.heartbeat)
 }
 
-// sendSPM writes one SPM.
-func (s *Source) sendSPM(now mono.Time, t *Transmit) bool {
-	grtt := s.grtt.Value(now)
+// spmHead prepares the scratch packet for an SPM: the window, the path, and our own option.
+func (s *Source) spmHead(now mono.Time) *wire.Packet {
 	p := &s.packet
 	p.Type, p.Flags, p.GSI = wire.TypeSPM, 0, s.cfg.TSI.GSI
 	p.SourcePort, p.DestinationPort = s.cfg.TSI.Port, s.cfg.DestinationPort
@@ -95,9 +94,17 @@ func (s *Source) sendSPM(now mono.Time, t *Transmit) bool {
 	o := &p.Options
 	o.Set = wire.OptionSet(0).With(wire.OptPeer)
 	o.Peer = wire.Peer{
-		Time: micros(now), GRTT: flow.EncodeGRTT(grtt), GroupSize: flow.EncodeGroupSize(s.groupSize()),
+		Time: micros(now), GRTT: flow.EncodeGRTT(s.grtt.Value(now)), GroupSize: flow.EncodeGroupSize(s.groupSize()),
 		Port: s.cfg.NAKPort, Window: uint32(s.cfg.Slots),
 	}
+	return p
+}
+
+// sendSPM writes one SPM.
+func (s *Source) sendSPM(now mono.Time, t *Transmit) bool {
+	grtt := s.grtt.Value(now)
+	p := s.spmHead(now)
+	o := &p.Options
 	if s.probing = s.probe(now); s.probing {
 		o.Peer.Flags |= peerProbe
 	}
@@ -116,6 +123,9 @@ func (s *Source) sendSPM(now mono.Time, t *Transmit) bool {
 	s.bound(now)
 	s.spm.sent(now, grtt)
 	s.endingSent(now)
+	if s.parity != nil && !s.end.reset {
+		s.parity.spmDue = true
+	}
 	return true
 }
 

@@ -10,12 +10,15 @@ import (
 // SourceStats is what a Source counted since it began, and where it stands. Bytes are payload unless the name says IP.
 type SourceStats struct {
 	Packets, Bytes        uint64 // ODATA sent, without repairs
-	Repairs, RepairBytes  uint64 // RDATA sent
+	Repairs, RepairBytes  uint64 // RDATA sent, parity on demand included
+	Parity                uint64 // of Repairs, those that are parity
+	Ahead, AheadBytes     uint64 // parity sent before anybody asked
 	SPMs, NCFs            uint64 // packets sent
 	IPBytes               uint64 // all of it with IP and UDP headers
 	Messages              uint64 // WriteMessage calls taken
 	NAKs                  uint64 // NAK packets accepted
 	NAKNumbers            uint64 // numbers they asked for
+	ParityNAKs            uint64 // groups they asked for parity of
 	NAKsTooLate           uint64 // numbers asked for after the window had moved past them
 	NAKsHeldOff           uint64 // numbers asked for again too soon after their repair
 	NAKsMerged            uint64 // numbers asked for whose repair was queued already
@@ -35,7 +38,7 @@ type RefusedStats struct {
 	WrongTSI    uint64 // a source that is not the session's
 	WrongNLA    uint64 // a NAK whose source or group address is not ours
 	WrongType   uint64 // a packet that has no business here (own direction, POLL, …)
-	Parity      uint64 // parity, which this version does not take
+	Parity      uint64 // parity that was not announced, or that is impossible, or contradicts the data of its group
 	TooMany     uint64 // a new source while the table of sources or the backlog was full
 	Jump        uint64 // a number too far ahead, not confirmed by a second packet
 	Stale       uint64 // an SPM older than one already heard
@@ -64,7 +67,9 @@ type ReceiverStats struct {
 // ReceiverCounts is what only grows of a Receiver's statistics.
 type ReceiverCounts struct {
 	Packets, Bytes           uint64 // ODATA taken into the window
-	Repairs, RepairBytes     uint64 // RDATA taken into the window
+	Repairs, RepairBytes     uint64 // packets that RDATA brought, or that were restored from parity
+	Restored                 uint64 // of Repairs, the latter
+	Parity                   uint64 // parity packets kept for a group with losses
 	Messages, DeliveredBytes uint64 // handed to the application
 	SPMs, NCFs               uint64 // heard
 	Missing                  uint64 // numbers found missing

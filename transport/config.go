@@ -122,7 +122,9 @@ type Config struct {
 	// suppresses far better in large groups.
 	UniformBackoff bool
 
-	// FEC is for parity packets, which this version does not make yet: only the zero value is accepted.
+	// FEC is how losses are repaired with parity packets, each of which makes up for any one packet of its group at every receiver.
+	// Source: what is made, when. Receiver: Off takes no part, and asks for packets by number; the rest is the source's to say. Zero:
+	// on demand, in groups of 64. Receivers that are not of this library never see parity, and are repaired by replay.
 	FEC fec.Config
 
 	// Linger is how long a closing source goes on serving repairs (TXW_SECS after FIN): less when the group is quiet (three SPMs

@@ -59,7 +59,7 @@ func TestValidateRefuses(t *testing.T) {
 		"mute uniform":     {Config{ReceiveOnly: true, UniformBackoff: true}, []string{"ReceiveOnly", "UniformBackoff"}},
 		"mute trail":       {Config{ReceiveOnly: true, Join: JoinTrail}, []string{"ReceiveOnly", "JoinTrail"}},
 		"unknown join":     {Config{Join: JoinTrail + 1}, []string{"Join"}},
-		"FEC":              {Config{FEC: fec.Config{GroupSize: 16}}, []string{"GroupSize"}},
+		"FEC":              {Config{FEC: fec.Config{GroupSize: 48}}, []string{"GroupSize"}},
 	} {
 		err := c.cfg.Validate()
 		for _, word := range c.want {

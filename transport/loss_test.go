@@ -11,11 +11,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rmcast/rmcast/fec"
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/netem"
 	"github.com/rmcast/rmcast/seq"
 	"github.com/rmcast/rmcast/wire"
 )
+
+// replay has a receiver ask for what it misses by number: parity would restore what the network loses for good.
+var replay = fec.Config{Off: true}
 
 // numbers makes drop lose the given numbers for good.
 func numbers(lost ...seq.Num) func(netip.Addr, *wire.Packet) bool {
@@ -34,7 +38,7 @@ func one(n seq.Num) seq.Range { return seq.Range{From: n, To: n + 1} }
 
 func TestLossIsToldInPlace(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		s, l, r := w.pair(Config{}, Config{RepairTimeout: 300 * time.Millisecond})
+		s, l, r := w.pair(Config{}, Config{FEC: replay, RepairTimeout: 300 * time.Millisecond})
 		w.drop(numbers(3, 5, 6)) // hello was 0
 		for i := 1; i <= 8; i++ {
 			w.message(s, fmt.Sprint(i))
@@ -62,7 +66,7 @@ func TestLossIsToldInPlace(t *testing.T) {
 // io.Copy stops at a loss, says where, and a second one goes on behind it.
 func TestLossInCopy(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		s, l, r := w.pair(Config{Rate: flow.Gbps}, Config{RepairTimeout: 100 * time.Millisecond})
+		s, l, r := w.pair(Config{Rate: flow.Gbps}, Config{FEC: replay, RepairTimeout: 100 * time.Millisecond})
 		w.drop(numbers(10))
 		sent := random(5, 30*1408)
 		if _, err := s.Write(sent); err != nil {
@@ -92,7 +96,7 @@ func TestLossInCopy(t *testing.T) {
 // A lost fragment loses its whole message and nothing else.
 func TestLostFragment(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		s, l, r := w.pair(Config{}, Config{RepairTimeout: 100 * time.Millisecond})
+		s, l, r := w.pair(Config{}, Config{FEC: replay, RepairTimeout: 100 * time.Millisecond})
 		w.drop(numbers(3))
 		w.message(s, "before")                  // 1
 		w.message(s, string(random(1, 3*1384))) // 2, 3, 4
@@ -106,7 +110,7 @@ func TestLostFragment(t *testing.T) {
 
 func TestLossBeforeTheEnd(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		s, l, r := w.pair(Config{Linger: 500 * time.Millisecond}, Config{})
+		s, l, r := w.pair(Config{Linger: 500 * time.Millisecond}, Config{FEC: replay})
 		w.drop(numbers(2))
 		w.message(s, "1")
 		w.message(s, "2")
@@ -124,7 +128,7 @@ func TestLossBeforeTheEnd(t *testing.T) {
 
 func TestMaxDelay(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		s, l, r := w.pair(Config{}, Config{MaxDelay: 20 * time.Millisecond})
+		s, l, r := w.pair(Config{}, Config{FEC: replay, MaxDelay: 20 * time.Millisecond})
 		w.drop(numbers(1))
 		w.message(s, "1")
 		w.message(s, "2")
@@ -140,7 +144,7 @@ func TestMaxDelay(t *testing.T) {
 
 func TestUnordered(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		s, l, r := w.pair(Config{}, Config{Unordered: true, RepairTimeout: 200 * time.Millisecond})
+		s, l, r := w.pair(Config{}, Config{FEC: replay, Unordered: true, RepairTimeout: 200 * time.Millisecond})
 		late := true // packet 1 is lost until its repair; packet 4 for good
 		w.drop(func(_ netip.Addr, p *wire.Packet) bool {
 			lost := p.Sqn == 4 || p.Sqn == 1 && late
@@ -169,7 +173,7 @@ func TestUnordered(t *testing.T) {
 func TestUnorderedEachOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.host(2).SetIngress(netem.Impairment{Loss: 0.1, Duplicate: 0.1, Delay: 3 * time.Millisecond, Jitter: 3 * time.Millisecond})
-		s, l, r := w.pair(Config{Rate: 20 * flow.Mbps}, Config{Unordered: true})
+		s, l, r := w.pair(Config{Rate: 20 * flow.Mbps}, Config{FEC: replay, Unordered: true})
 		const messages = 500
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -203,7 +207,7 @@ func TestUnorderedEachOnce(t *testing.T) {
 // Who only receives sends nothing at all, and tells a loss as soon as reordering is ruled out.
 func TestReceiveOnly(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		s, l, r := w.pair(Config{}, Config{ReceiveOnly: true})
+		s, l, r := w.pair(Config{}, Config{FEC: replay, ReceiveOnly: true})
 		w.drop(numbers(2))
 		for i := 1; i <= 4; i++ {
 			w.message(s, fmt.Sprint(i))
@@ -230,7 +234,7 @@ func TestStalledReader(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		const window = 1 << 20
 		stalled := w.listen(3, Config{WindowBytes: window})
-		s, l, r := w.pair(Config{Rate: 50 * flow.Mbps, WindowBytes: window, WindowAge: 200 * time.Millisecond}, Config{WindowBytes: window})
+		s, l, r := w.pair(Config{Rate: 50 * flow.Mbps, WindowBytes: window, WindowAge: 200 * time.Millisecond}, Config{FEC: replay, WindowBytes: window})
 		slow := w.accept(stalled)
 		sent := random(7, 8*window)
 		var wg sync.WaitGroup
@@ -282,7 +286,7 @@ func TestStalledReader(t *testing.T) {
 // A listener that hears nothing but rubbish between good packets loses none of these.
 func TestRubbish(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		s, l, r := w.pair(Config{Rate: 20 * flow.Mbps}, Config{})
+		s, l, r := w.pair(Config{Rate: 20 * flow.Mbps}, Config{FEC: replay})
 		group := netip.MustParseAddrPort(group6)
 		evil, err := w.host(9).OpenSource(t.Context(), "udp", group, w.options())
 		if err != nil {

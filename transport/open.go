@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rmcast/rmcast/dgram"
+	"github.com/rmcast/rmcast/fec"
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/session"
 	"github.com/rmcast/rmcast/wire"
@@ -175,6 +176,10 @@ func (o *opening) sourceConfig(room wire.Room, rng *rand.Rand) (session.SourceCo
 	for tsi.Port == 0 || tsi.Port == c.DestinationPort || tsi.Port == c.DestinationPort+1 {
 		tsi.Port = uint16(rng.Uint32())
 	}
+	parity, err := parityConfig(c.FEC, slots)
+	if err != nil {
+		return session.SourceConfig{}, err
+	}
 	cfg := session.SourceConfig{
 		TSI: tsi, DestinationPort: c.DestinationPort,
 		Group: o.group.Addr(), Path: o.conn.LocalAddr().Addr(), Room: room,
@@ -182,7 +187,7 @@ func (o *opening) sourceConfig(room wire.Room, rng *rand.Rand) (session.SourceCo
 		Slots: slots, WindowAge: c.WindowAge, WindowHold: c.WindowHold,
 		InitialGRTT: 10 * time.Millisecond, InitialGroup: 10,
 		HeartbeatMin: c.HeartbeatMin, HeartbeatMax: c.HeartbeatMax, AmbientSPM: c.AmbientSPM,
-		Linger: c.Linger,
+		Linger: c.Linger, Parity: parity,
 	}
 	if c.HopLimit > 1 {
 		cfg.InitialGRTT, cfg.InitialGroup = 500*time.Millisecond, 1000
@@ -191,6 +196,20 @@ func (o *opening) sourceConfig(room wire.Room, rng *rand.Rand) (session.SourceCo
 		cfg.NAKPort = info.OwnPort
 	}
 	return cfg, nil
+}
+
+// parityConfig is what the engine of a source is told of parity. A group must fit a window of slots packets several times, or the first of its
+// packets have left when somebody asks.
+func parityConfig(c fec.Config, slots int) (fec.Config, error) {
+	if c.GroupSize > slots/2 {
+		return c, refuse("FEC: GroupSize (%d) is more than half of the window, %d packets by WindowBytes and MaxWindow", c.GroupSize, slots)
+	}
+	r := c.WithDefaults()
+	if c.GroupSize == 0 {
+		r.GroupSize = min(r.GroupSize, max(slots/4, 2))
+		r.Proactive = min(r.Proactive, r.GroupSize)
+	}
+	return r, nil
 }
 
 // peersConfig is what the engine of a listener is told.
@@ -203,6 +222,7 @@ func (o *opening) peersConfig() session.PeersConfig {
 		Join: c.Join, Unordered: c.Unordered, ReceiveOnly: c.ReceiveOnly,
 		MaxDelay: c.MaxDelay, RepairTimeout: c.RepairTimeout, Expiry: c.Expiry,
 		NAKBackoff: c.NAKBackoff, NAKRepeat: c.NAKRepeat, NAKData: c.NAKData, UniformBackoff: c.UniformBackoff,
+		NoParity: c.FEC.Off,
 	}
 }
 

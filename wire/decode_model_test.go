@@ -146,7 +146,11 @@ func modelOption(r *fields, x Option, p *Packet) bool {
 		o.Peer = Peer{Flags: byte3, Time: r.u32()}
 		if p.Type == TypeSPM {
 			o.Peer.GRTT, o.Peer.GroupSize, o.Peer.Port, o.Peer.Window = r.u8(), r.u8(), r.u16(), r.u32()
-			r.take(4)
+			o.Peer.Hold, o.Peer.Ahead, o.Peer.Spread = r.u8(), r.u8(), r.u8()
+			r.take(1)
+		} else {
+			o.Peer.Loss = r.u16()
+			r.take(2)
 		}
 		r.b = nil // later versions may have more
 	case OptInvalid:

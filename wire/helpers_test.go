@@ -163,6 +163,9 @@ func drawOption(t *rapid.T, p *Packet, x Option) {
 		if p.Type == TypeSPM {
 			o.Peer.GRTT, o.Peer.GroupSize = u8.Draw(t, "grtt"), u8.Draw(t, "group size")
 			o.Peer.Port, o.Peer.Window = u16.Draw(t, "port"), u32.Draw(t, "window")
+			o.Peer.Hold, o.Peer.Ahead, o.Peer.Spread = u8.Draw(t, "hold"), u8.Draw(t, "ahead"), u8.Draw(t, "spread")
+		} else {
+			o.Peer.Loss = u16.Draw(t, "peer loss")
 		}
 	}
 }

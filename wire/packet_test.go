@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"math"
 	"net/netip"
 	"strings"
 	"testing"
@@ -226,5 +227,18 @@ func TestFragmentEncode(t *testing.T) {
 	})
 	if f, ok := NullFragment.Decode(); ok {
 		t.Errorf("NullFragment decodes to %v", f)
+	}
+}
+
+func TestPeerLoss(t *testing.T) {
+	var q Peer
+	if share, ok := q.LossShare(); ok {
+		t.Errorf("the zero Peer tells a loss of %v", share)
+	}
+	for _, c := range [][2]float64{{-1, 0}, {math.NaN(), 0}, {0, 0}, {0.1, 0.1}, {0.25, 0.25}, {1, 1}, {7, 1}} {
+		q.SetLoss(c[0])
+		if share, ok := q.LossShare(); !ok || math.Abs(share-c[1]) > 1./65534 {
+			t.Errorf("a loss of %v is told as %v (%v)", c[0], share, ok)
+		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
+	"github.com/rmcast/rmcast/fec"
 	"github.com/rmcast/rmcast/netem"
 	"github.com/rmcast/rmcast/session"
 	"github.com/rmcast/rmcast/sim"
@@ -141,7 +142,8 @@ func nodeOf(a netip.Addr, receivers int) netem.Node {
 }
 
 func (r *runner) config(n netem.Node) *transport.Config {
-	c := &transport.Config{Logger: slog.New(slog.DiscardHandler)}
+	// Without parity, as the simulator's sources are: it would restore what a scenario loses for good.
+	c := &transport.Config{Logger: slog.New(slog.DiscardHandler), FEC: fec.Config{Off: true}}
 	if n == netem.Sender {
 		src := r.s.Sources[0]
 		c.Rate, c.WindowBytes, c.Linger = src.Rate, src.WindowBytes, src.Linger

@@ -1,0 +1,462 @@
+package session
+
+import (
+	"fmt"
+	"math/bits"
+	"slices"
+	"time"
+
+	"github.com/rmcast/rmcast/fec"
+	"github.com/rmcast/rmcast/flow"
+	"github.com/rmcast/rmcast/mono"
+	"github.com/rmcast/rmcast/nack"
+	"github.com/rmcast/rmcast/seq"
+	"github.com/rmcast/rmcast/wire"
+)
+
+// sourceParity is what a source keeps about parity. A source that nobody asks encodes nothing on demand.
+type sourceParity struct {
+	cfg     fec.Config
+	code    *fec.Code
+	control *flow.Parity
+	plan    flow.ParityPlan
+	groups  []sourceGroup // by base/k modulo their number, which is more than the window touches
+	ahead   []aheadGroup  // whose unasked parity is not all sent, the oldest first
+	closeAt mono.Time     // when the group in the making is closed unless more data comes; Never when all that was sent is closed
+	spmDue  bool
+	denied  []seq.Num // bases of groups that parity was asked for and cannot be made of
+	symbol  []byte    // scratch
+}
+
+// sourceGroup is what is remembered of a group while the window holds it.
+type sourceGroup struct {
+	base  seq.Num
+	next  uint8 // index of the next parity packet: none is used twice before all were
+	ahead uint8 // parity packets sent or about to be sent unasked
+}
+
+// aheadGroup is a group whose unasked parity waits for its turn.
+type aheadGroup struct {
+	base  seq.Num
+	cover int
+	left  int
+	at    seq.Num // the next one goes when the data before this number is sent
+}
+
+const closeDelay = 10 * time.Millisecond // a group that gets no more data is closed after this
+
+func newSourceParity(cfg SourceConfig) *sourceParity {
+	c := cfg.Parity
+	if c.GroupSize == 0 {
+		return nil
+	}
+	goal := map[fec.Goal]flow.ParityGoal{
+		fec.Balanced: flow.ParityBalanced, fec.LeastBytes: flow.ParityLeastBytes, fec.LeastDelay: flow.ParityLeastDelay,
+	}[c.Goal]
+	groups := 1 << bits.Len(uint(cfg.Slots/c.GroupSize+1))
+	return &sourceParity{
+		cfg:  c,
+		code: fec.NewCode(c.GroupSize),
+		control: flow.NewParity(flow.ParityConfig{
+			GroupSize: c.GroupSize, Goal: goal, Within: c.Within, Proactive: c.Proactive, Interleave: c.Interleave,
+		}),
+		plan:    flow.ParityPlan{Proactive: c.Proactive},
+		groups:  make([]sourceGroup, groups),
+		closeAt: mono.Never,
+		symbol:  make([]byte, 0, cfg.Room.TPDU()),
+	}
+}
+
+// group returns what is remembered of the group at base.
+func (q *sourceParity) group(base seq.Num) *sourceGroup {
+	g := &q.groups[uint32(base)/uint32(q.cfg.GroupSize)&uint32(len(q.groups)-1)]
+	if g.base != base {
+		*g = sourceGroup{base: base}
+	}
+	return g
+}
+
+// dataGone books n data packets that just went out: full groups get their unasked parity, the last one is closed if nothing follows.
+func (s *Source) dataGone(now mono.Time, n int) {
+	q := s.parity
+	if q == nil {
+		return
+	}
+	q.control.Sent(now, n)
+	k, next := q.cfg.GroupSize, s.window.Next()
+	base := groupBase(next.Add(-n), k)
+	for ; base.Add(k).LessEq(next); base = base.Add(k) {
+		s.queueAhead(base, k)
+	}
+	switch {
+	case base == next:
+		q.closeAt = mono.Never
+	case s.ended():
+		q.closeAt = now
+	default:
+		q.closeAt = now.Add(closeDelay)
+	}
+}
+
+// closeGroup ends the group in the making early: what was sent of it gets its share of unasked parity, and receivers are told.
+func (s *Source) closeGroup() {
+	q := s.parity
+	q.closeAt = mono.Never
+	base := groupBase(s.window.Next(), q.cfg.GroupSize)
+	s.queueAhead(base, s.window.Next().Sub(base))
+	q.spmDue = true
+}
+
+// queueAhead makes the unasked parity of a group due, as far as it is not sent already for a smaller cover.
+func (s *Source) queueAhead(base seq.Num, cover int) {
+	q := s.parity
+	k := q.cfg.GroupSize
+	g := q.group(base)
+	more := (q.plan.Proactive*cover+k-1)/k - int(g.ahead)
+	if more <= 0 || !s.fits(base, cover) {
+		return
+	}
+	g.ahead += uint8(more)
+	for i := range q.ahead { // of the same group: made over all that is there now
+		if q.ahead[i].base == base {
+			q.ahead[i].cover, q.ahead[i].left = cover, q.ahead[i].left+more
+			return
+		}
+	}
+	q.ahead = append(q.ahead, aheadGroup{base: base, cover: cover, left: more, at: base.Add(cover)})
+}
+
+// aheadDue returns which entry of ahead may send now, -1 for none. When no data waits, nothing is left to interleave with.
+func (s *Source) aheadDue() int {
+	if s.parity == nil {
+		return -1
+	}
+	idle := s.unsent() == 0
+	for i := range s.parity.ahead {
+		if idle || s.parity.ahead[i].at.LessEq(s.window.Next()) {
+			return i
+		}
+	}
+	return -1
+}
+
+// sendAhead fills t with parity that nobody asked for: ODATA with the parity flag (RFC 3208, 11.7).
+func (s *Source) sendAhead(now mono.Time, t *Transmit) bool {
+	q := s.parity
+	sent, most := 0, s.limiter.RunPackets(s.packetBytes)
+	for sent < most {
+		i := s.aheadDue()
+		if i < 0 {
+			break
+		}
+		a := &q.ahead[i]
+		if a.base.Less(s.window.Trail()) { // held up for longer than the window lasts
+			q.ahead = slices.Delete(q.ahead, i, i+1)
+			continue
+		}
+		size, fits := s.appendParity(wire.TypeODATA, a.base, a.cover, t)
+		if !fits {
+			break
+		}
+		s.repairs.ParitySent(now, a.base, 1)
+		s.stats.Ahead++
+		s.stats.AheadBytes += uint64(len(q.symbol))
+		sent++
+		a.at = a.at.Add(q.cfg.Interleave)
+		if a.left--; a.left == 0 {
+			q.ahead = slices.Delete(q.ahead, i, i+1)
+		}
+		if size < t.Segment {
+			break
+		}
+	}
+	if sent > 0 {
+		s.limiter.TookData(now, s.count(t, sent))
+	}
+	return sent > 0
+}
+
+// shapeOf looks at the data packets under a parity packet; ok is false unless all are in the window, sent, and a parity packet
+// over them fits the MTU.
+func (s *Source) shapeOf(base seq.Num, cover int) (f shape, ok bool) {
+	if cover < 1 || base.Less(s.window.Trail()) || s.window.Next().Less(base.Add(cover)) {
+		return f, false
+	}
+	for j := range cover {
+		p, _ := s.window.Get(base.Add(j))
+		f.add(p, j == 0)
+	}
+	return f, s.paritySize(f, cover, 0) <= s.cfg.Room.TPDU()
+}
+
+func (s *Source) fits(base seq.Num, cover int) bool {
+	_, ok := s.shapeOf(base, cover)
+	return ok
+}
+
+// paritySize is the length on the wire of a parity packet.
+func (s *Source) paritySize(f shape, cover, index int) int {
+	s.parityHead(wire.TypeRDATA, 0, cover, index, f)
+	return s.packet.HeadLen() + f.bytes()
+}
+
+// bytes is how long the payload of a parity packet over such packets is.
+func (f shape) bytes() int {
+	if f.varies {
+		return f.longest + 2
+	}
+	return f.longest
+}
+
+// parityHead prepares the scratch packet for the parity packet of an index (RFC 3208, 11.4): what does not fit the low bits of its
+// number goes into OPT_PARITY_GRP.
+func (s *Source) parityHead(typ wire.Type, base seq.Num, cover, index int, f shape) {
+	p := s.dataHeader(typ)
+	k := s.parity.cfg.GroupSize
+	p.DestinationPort = parityPort(s.cfg.DestinationPort)
+	p.Flags = wire.FlagParity
+	p.Sqn = base.Add(index % k)
+	if f.varies {
+		p.Flags |= wire.FlagVarPktLen
+	}
+	o := &p.Options
+	if f.fragments {
+		o.Set = o.Set.With(wire.OptFragment)
+	}
+	if index >= k {
+		o.Set = o.Set.With(wire.OptParityGroup)
+		o.ParityGroup = uint32(index / k)
+	}
+	if cover < k {
+		o.Set = o.Set.With(wire.OptCurrTGSize)
+		o.CurrTGSize = uint32(cover)
+	}
+}
+
+// appendParity makes the next parity packet over the first packets of a group, which must fit, and appends it to the run if it may be
+// a part of it. It returns its length on the wire.
+func (s *Source) appendParity(typ wire.Type, base seq.Num, cover int, t *Transmit) (size int, fits bool) {
+	q := s.parity
+	f, ok := s.shapeOf(base, cover)
+	if !ok {
+		panic(fmt.Sprintf("BUG: session: parity over %d packets at %d, which cannot be made", cover, base))
+	}
+	g := q.group(base)
+	indices := q.code.Parities()
+	if k := q.cfg.GroupSize; s.paritySize(f, cover, indices-1) > s.cfg.Room.TPDU() {
+		indices = min(indices, k)
+	}
+	index := int(g.next) % indices
+	if size = s.paritySize(f, cover, index); t.Segment > 0 && (size > t.Segment || len(t.B)+size > RunBytes) {
+		return size, false
+	}
+	if t.Segment == 0 {
+		t.Segment = size
+	}
+	encoded := s.encode(f, base, cover, index)
+	s.parityHead(typ, base, cover, index, f)
+	s.packet.Options.Encoded = encoded
+	t.B = s.packet.AppendHead(t.B, len(q.symbol), wire.Sum(q.symbol))
+	t.B = append(t.B, q.symbol...)
+	g.next = uint8((index + 1) % indices)
+	return size, true
+}
+
+// encode fills symbol with the payload of a parity packet and returns its encoded OPT_FRAGMENT.
+func (s *Source) encode(f shape, base seq.Num, cover, index int) (e wire.EncodedFragment) {
+	q := s.parity
+	q.symbol = q.symbol[:f.longest]
+	clear(q.symbol)
+	var sum trailer
+	for j := range cover {
+		p, _ := s.window.Get(base.Add(j))
+		c := q.code.Coefficient(index, j)
+		fec.MulAdd(c, q.symbol, p.Payload)
+		if f.varies || f.fragments {
+			t := trailerOf(p)
+			fec.MulAdd(c, sum[:], t[:])
+		}
+	}
+	if f.varies {
+		q.symbol = append(q.symbol, sum[:2]...)
+	}
+	copy(e[:], sum[2:])
+	return e
+}
+
+// sendParity appends one parity packet that was asked for to the run. size is its length on the wire, 0 if there is no parity of the
+// group any more: it has left the window, or a packet too long came into it since.
+func (s *Source) sendParity(now mono.Time, repair nack.Repair, t *Transmit) (size int, fits bool) {
+	q, base := s.parity, repair.N
+	if base.Less(s.window.Trail()) {
+		s.repairs.Trim(s.window.Trail())
+		return 0, true
+	}
+	cover := min(q.cfg.GroupSize, s.window.Next().Sub(base))
+	if !s.fits(base, cover) {
+		s.repairs.ParitySent(now, base, repair.Count)
+		s.deny(base)
+		return 0, true
+	}
+	if size, fits = s.appendParity(wire.TypeRDATA, base, cover, t); !fits {
+		return size, false
+	}
+	s.repairs.ParitySent(now, base, 1)
+	s.window.Resent(now, base)
+	s.stats.Repairs++
+	s.stats.RepairBytes += uint64(len(q.symbol))
+	s.stats.Parity++
+	s.trace(now, EventRepair, groupSpan(base, cover))
+	return size, true
+}
+
+// handleParityNAK takes a NAK that asks for parity by count (RFC 3208, 11.8).
+func (s *Source) handleParityNAK(now mono.Time, m Meta, p *wire.Packet) {
+	q := s.parity
+	seen := now.Add(-s.holdOff(now))
+	if rtt, ok := s.sample(now, p); ok {
+		// What left up to a round trip ago had arrived when the receiver asked, but for what a queue on the way may add.
+		seen = now.Add(-rtt - rtt/8 - time.Millisecond/2)
+	}
+	s.stats.NAKs++
+	s.asked = p.Numbers(s.asked[:0])
+	k := q.cfg.GroupSize
+	trail, next := s.window.Trail(), s.window.Next()
+	for _, n := range s.asked {
+		s.stats.ParityNAKs++
+		base := groupBase(n, k)
+		cover := min(k, next.Sub(base))
+		count := min(n.Sub(base)+1, cover)
+		switch {
+		case base.Less(trail):
+			s.stats.NAKsTooLate++
+			s.spm.ask(now)
+			s.lag.Sample(now, min(2*s.lag.Value(now), s.late))
+			continue
+		case cover < 1:
+			s.stats.Refused.Malformed++
+			continue
+		case !s.fits(base, cover):
+			s.deny(base)
+			continue
+		}
+		switch s.repairs.ParityNAK(now, m.From, base, count, seen, s.packetBytes) {
+		case nack.Merged:
+			s.stats.NAKsMerged++
+		case nack.HeldOff:
+			s.stats.NAKsHeldOff++
+		case nack.Refused:
+			s.stats.Refused.Unsupported++
+			continue
+		case nack.Queued:
+			if age := now.Sub(s.window.LastSent(base.Add(cover - 1))); age < 2*s.hold(now) {
+				s.lag.Sample(now, min(age, s.late))
+			}
+		}
+		s.end.lastNAK = now
+	}
+}
+
+// deny notes that receivers are to be told that there is no parity of the group at base.
+func (s *Source) deny(base seq.Num) {
+	if q := s.parity; len(q.denied) < wire.MaxNAKs && !slices.Contains(q.denied, base) {
+		q.denied = append(q.denied, base)
+	}
+}
+
+// parityNCFDue reports whether something about parity is to be confirmed or denied.
+func (s *Source) parityNCFDue() bool {
+	return s.parity != nil && (len(s.parity.denied) > 0 || s.repairs.ParityNCFPending())
+}
+
+// sendParityNCF confirms counts of parity (RFC 3208, 11.8), or says by OPT_CURR_TGSIZE 0, which is our own, that there is none: that
+// numbers are to be asked for.
+func (s *Source) sendParityNCF(now mono.Time, t *Transmit) bool {
+	q, p := s.parity, &s.packet
+	denied := len(q.denied) > 0
+	nums := q.denied
+	if !denied {
+		if nums = s.repairs.ParityNCFs(now, s.nums[:0]); len(nums) == 0 {
+			return false
+		}
+	}
+	p.Type, p.Flags, p.GSI = wire.TypeNCF, wire.FlagParity, s.cfg.TSI.GSI
+	p.SourcePort, p.DestinationPort = s.cfg.TSI.Port, parityPort(s.cfg.DestinationPort)
+	p.Source, p.Group = s.cfg.Path, s.cfg.Group
+	p.Payload = nil
+	setNumbers(p, nums)
+	if denied {
+		p.Options.Set = p.Options.Set.With(wire.OptCurrTGSize)
+		p.Options.CurrTGSize = 0
+		q.denied = q.denied[:0]
+	}
+	t.B = p.Append(t.B)
+	t.Segment = len(t.B)
+	s.limiter.TookControl(now, s.count(t, 1))
+	s.stats.NCFs++
+	s.trace(now, EventNCF, seq.Range{From: nums[0], To: nums[len(nums)-1].Add(1)})
+	return true
+}
+
+// paritySPMDue reports whether an SPM under the port of parity is to go now: beside each other SPM, and when a group was closed, after
+// its parity.
+func (s *Source) paritySPMDue() bool {
+	q := s.parity
+	return q != nil && q.spmDue && (len(q.ahead) == 0 || s.unsent() > 0)
+}
+
+// sendParitySPM announces parity: OPT_PARITY_PRM, how receivers are to use it (own-peer option), and the size of a group closed early.
+func (s *Source) sendParitySPM(now mono.Time, t *Transmit) bool {
+	q := s.parity
+	q.spmDue = false
+	grtt, k := s.grtt.Value(now), q.cfg.GroupSize
+	q.plan = q.control.Plan(grtt, nack.Interval(grtt, s.groupSize()), s.groupSize())
+	p := s.spmHead(now)
+	p.DestinationPort = parityPort(s.cfg.DestinationPort)
+	o := &p.Options
+	o.Set = o.Set.With(wire.OptParityPRM)
+	o.ParityPRM = wire.ParityPRM{OnDemand: true, ProActive: q.plan.Proactive > 0, GroupSize: uint32(k)}
+	o.Peer.Flags = 0
+	o.Peer.Hold, o.Peer.Ahead, o.Peer.Spread = encodeHold(q.plan.Hold), uint8(q.plan.Proactive), uint8(min(q.cfg.Interleave, 255))
+	if next := s.window.Next(); q.closeAt == mono.Never && groupBase(next, k) != next {
+		o.Set = o.Set.With(wire.OptCurrTGSize)
+		o.CurrTGSize = uint32(next.Sub(groupBase(next, k)))
+	}
+	t.B = p.Append(t.B)
+	t.Segment = len(t.B)
+	s.limiter.TookControl(now, s.count(t, 1))
+	s.stats.SPMs++
+	s.spm.sqn++
+	return true
+}
+
+// encodeHold puts how long a gap may wait into a byte: 0 is not at all.
+func encodeHold(d time.Duration) uint8 {
+	if d <= 0 {
+		return 0
+	}
+	return max(flow.EncodeGRTT(d), 1)
+}
+
+func decodeHold(q uint8) time.Duration {
+	if q == 0 {
+		return 0
+	}
+	return flow.DecodeGRTT(q)
+}
+
+// parityAt is when Advance or Poll has something to do about parity.
+func (s *Source) parityAt() mono.Time {
+	q := s.parity
+	if q == nil {
+		return mono.Never
+	}
+	d := q.closeAt
+	if s.paritySPMDue() || s.parityNCFDue() {
+		d = min(d, s.limiter.ControlAt(s.clock))
+	}
+	if s.aheadDue() >= 0 {
+		d = min(d, s.limiter.DataAt(s.clock))
+	}
+	return d
+}
