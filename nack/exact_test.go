@@ -30,7 +30,7 @@ func TestExact(t *testing.T) {
 		{"requesters", exactRequesters, 0xda1e65223f13fbb3},
 		{"Scheduler", exactScheduler, 0x77170e0670d87ea8},
 		{"Repairs", exactRepairs, 0xeb6b5f5551cce067},
-		{"Shorten", exactShorten, 0x4671e4000cfc4602},
+		{"Shorten", exactShorten, 0xd16a7467c52aba01},
 		{"Hold", exactHold, 0x7c09da1c20e01613},
 		{"Parity", exactParity, 0x1c03908f1745f042},
 	} {

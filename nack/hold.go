@@ -78,14 +78,15 @@ func (s *Scheduler) isolate(x *span, r seq.Range) *span {
 }
 
 // Shorten returns the T by which a receiver that needs so many parity packets of a group draws its wait, when the greatest need in the
-// group is about most: t*(most-need+1)/most, so t for a need of one and t/most for the greatest. RFC 3208, 11: who needs more speaks
-// earlier, for the source's answer to it serves those who need less. need and most are taken to be at least 1, need at most most; a t
-// of zero or less is returned as it is.
+// group is mostly about most: a quarter of t for a need that is the greatest or nearly so, t for others and where most is not known
+// (less than 1). RFC 3208, 11: who needs more speaks earlier, for the source's answer to it serves those who need less. With only two
+// classes those who speak early stay few: in proportion to the need, a good part of a large group would speak within one round
+// trip. A t of zero or less is returned as it is.
 func Shorten(t time.Duration, need, most int) time.Duration {
-	if t <= 0 {
+	if t <= 0 || most < 1 || need < most-1 {
 		return t
 	}
-	m := time.Duration(max(most, 1))
-	parts := m - min(max(time.Duration(need), 1), m) + 1
-	return t/m*parts + t%m*parts/m // t*parts could overflow
+	return t / early
 }
+
+const early = 4 // T is four group round trips: the first NCF is back when others begin

@@ -186,17 +186,15 @@ func TestShorten(t *testing.T) {
 		need, most int
 		want       time.Duration
 	}{
-		{80 * ms, 1, 1, 80 * ms},
-		{80 * ms, 1, 8, 80 * ms},
-		{80 * ms, 2, 8, 70 * ms},
-		{80 * ms, 8, 8, 10 * ms},
-		{80 * ms, 60, 8, 10 * ms},
+		{80 * ms, 1, 1, 20 * ms},
+		{80 * ms, 6, 8, 80 * ms},
+		{80 * ms, 7, 8, 20 * ms},
+		{80 * ms, 60, 8, 20 * ms},
 		{80 * ms, 0, 8, 80 * ms},
 		{80 * ms, 3, 0, 80 * ms},
-		{0, 2, 8, 0},
-		{-1, 2, 8, -1},
-		{1<<63 - 1, 64, 128, (1<<63-1)/128*65 + 65*127/128},
-		{1<<63 - 1, 1, 128, 1<<63 - 1},
+		{0, 8, 8, 0},
+		{-1, 8, 8, -1},
+		{1<<63 - 1, 64, 64, 1<<61 - 1},
 	} {
 		if got := Shorten(c.t, c.need, c.most); got != c.want {
 			t.Errorf("Shorten(%v, %d, %d) = %v, want %v", c.t, c.need, c.most, got, c.want)

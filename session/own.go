@@ -17,6 +17,7 @@ type Own struct {
 	rtt, wait     flow.RTT
 	naks          nack.Own
 	most          uint8
+	mostOf        seq.Num
 	avoid         seq.Num
 	loss          lossMeter
 }
@@ -36,7 +37,7 @@ func (ps *Peers) Part(to *Peers, own *Own) bool {
 	*own = Own{
 		counts: r.stats, spms: r.spms - x.spms, packets: r.packets - x.packets,
 		stale: r.staleSqn, pace: r.pace, rtt: r.rtt, wait: r.wait, naks: r.naks.Own(),
-		most: r.most, avoid: r.avoid, loss: r.loss,
+		most: r.most, mostOf: r.mostOf, avoid: r.avoid, loss: r.loss,
 	}
 	own.counts.sub(x.stats)
 	return true
@@ -49,7 +50,7 @@ func (ps *Peers) Take(own *Own) {
 	r.spms += own.spms
 	r.packets += own.packets
 	r.staleSqn, r.pace, r.rtt, r.wait = own.stale, own.pace, own.rtt, own.wait
-	r.most, r.avoid, r.loss = own.most, own.avoid, own.loss
+	r.most, r.mostOf, r.avoid, r.loss = own.most, own.mostOf, own.avoid, own.loss
 	r.naks.Take(own.naks)
 	r.naks.SetTiming(r.timing())
 }

@@ -58,7 +58,8 @@ type Receiver struct {
 	answer   answer    // to a probe
 
 	parity announced
-	most   uint8   // about the greatest need of parity that NCFs confirmed
+	most   uint8   // about the greatest need of parity that NCFs confirmed,
+	mostOf seq.Num // the latest group
 	avoid  seq.Num // groups shortly before have no parity
 	loss   lossMeter
 
@@ -227,7 +228,7 @@ func (r *Receiver) count(p *wire.Packet) {
 func (r *Receiver) saneFragment(n seq.Num, f window.Fragment, size int) bool {
 	end := uint64(f.Offset) + uint64(size)
 	return size > 0 && end <= uint64(f.Length) && int64(f.Length) <= int64(r.peers.cfg.MaxMessage) &&
-		f.First.LessEq(n) && (f.Offset == 0) == (f.First == n)
+		f.First.LessEq(n) && (f.Offset == 0) == (f.First == n) && uint32(n-f.First) <= f.Offset
 }
 
 // handleNCF takes the source's confirmation: the numbers exist, and a repair is on its way (RFC 3208, 6.3).

@@ -83,6 +83,7 @@ const (
 	minParityHeld = fec.MaxGroupSize // parity packets that one session may keep at least,
 	heldShare     = 4                // and a quarter of what its window holds
 	maxFreeGroups = 32
+	mostDecay     = 16
 	denySpan      = 16 // groups after one that has no parity are asked for by number, so many
 )
 
@@ -170,7 +171,8 @@ func (r *Receiver) handleParityNCF(now mono.Time, p *wire.Packet) {
 	for _, n := range p.Numbers(r.peers.nums[:0]) {
 		base := groupBase(n, k)
 		count := uint8(n.Sub(base) + 1)
-		if r.most = max(r.most-(r.most+7)/8, count); r.repair == nil {
+		r.learnMost(base, count)
+		if r.repair == nil {
 			continue
 		}
 		g := r.groupAt(base)
@@ -186,6 +188,15 @@ func (r *Receiver) handleParityNCF(now mono.Time, p *wire.Packet) {
 			}
 		}
 	}
+}
+
+// learnMost follows the greatest need of the groups of late. What is confirmed of a group after the greatest is of those who lost repairs.
+func (r *Receiver) learnMost(base seq.Num, count uint8) {
+	if r.most == 0 || r.mostOf.Less(base) {
+		r.most -= (r.most + mostDecay - 1) / mostDecay
+		r.mostOf = base
+	}
+	r.most = max(r.most, count)
 }
 
 // hearParityNAK takes another receiver's parity NAK that was sent to the group: it speaks for us if it asks for as many.

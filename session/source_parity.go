@@ -24,6 +24,7 @@ type sourceParity struct {
 	ahead   []aheadGroup  // whose unasked parity is not all sent, the oldest first
 	closeAt mono.Time     // when the group in the making is closed unless more data comes; Never when all that was sent is closed
 	spmDue  bool
+	spmAt   mono.Time // when the latest SPM of parity left
 	denied  []seq.Num // bases of groups that parity was asked for and cannot be made of
 	symbol  []byte    // scratch
 }
@@ -43,7 +44,10 @@ type aheadGroup struct {
 	at    seq.Num // the next one goes when the data before this number is sent
 }
 
-const closeDelay = 10 * time.Millisecond // a group that gets no more data is closed after this
+const (
+	closeDelay    = 10 * time.Millisecond // a group that gets no more data is closed after this
+	replanSpacing = 10 * time.Millisecond // between SPMs of parity that only tell of another plan
+)
 
 func newSourceParity(cfg SourceConfig) *sourceParity {
 	c := cfg.Parity
@@ -405,12 +409,29 @@ func (s *Source) paritySPMDue() bool {
 	return q != nil && q.spmDue && (len(q.ahead) == 0 || s.unsent() > 0)
 }
 
+// parityPlan asks the controller.
+func (s *Source) parityPlan(now mono.Time) flow.ParityPlan {
+	grtt := s.grtt.Value(now)
+	return s.parity.control.Plan(grtt, nack.Interval(grtt, s.groupSize()), s.groupSize())
+}
+
+// replan has receivers told soon when they should wait for the end of groups from now on, or not any more, or when parity ahead of demand
+// begins or ends.
+func (s *Source) replan(now mono.Time) {
+	q := s.parity
+	if q.spmDue || now < q.spmAt.Add(replanSpacing) {
+		return
+	}
+	p := s.parityPlan(now)
+	q.spmDue = (p.Hold > 0) != (q.plan.Hold > 0) || (p.Proactive > 0) != (q.plan.Proactive > 0)
+}
+
 // sendParitySPM announces parity: OPT_PARITY_PRM, how receivers are to use it (own-peer option), and the size of a group closed early.
 func (s *Source) sendParitySPM(now mono.Time, t *Transmit) bool {
 	q := s.parity
-	q.spmDue = false
-	grtt, k := s.grtt.Value(now), q.cfg.GroupSize
-	q.plan = q.control.Plan(grtt, nack.Interval(grtt, s.groupSize()), s.groupSize())
+	q.spmDue, q.spmAt = false, now
+	k := q.cfg.GroupSize
+	q.plan = s.parityPlan(now)
 	p := s.spmHead(now)
 	p.DestinationPort = parityPort(s.cfg.DestinationPort)
 	o := &p.Options

@@ -115,6 +115,7 @@ func (s *Source) sample(now mono.Time, p *wire.Packet) (rtt time.Duration, ok bo
 	}
 	if share, told := p.Options.Peer.LossShare(); told && s.parity != nil {
 		s.parity.control.Loss(share)
+		s.replan(now)
 	}
 	rtt = time.Duration(micros(now)-p.Options.Peer.Time) * time.Microsecond
 	if rtt < 0 || rtt >= time.Minute {
