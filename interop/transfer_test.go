@@ -60,9 +60,14 @@ func config(t *testing.T) *transport.Config {
 // dial opens our source at the Lab's sender and lets its first SPMs go out.
 func dial(t *testing.T, l *netem.Lab, f *family) *transport.Source {
 	t.Helper()
+	return dialWith(t, l, f, config(t))
+}
+
+func dialWith(t *testing.T, l *netem.Lab, f *family, cfg *transport.Config) *transport.Source {
+	t.Helper()
 	var s *transport.Source
 	err := l.Do(netem.Sender, func() (err error) {
-		s, err = transport.Dial("udp", f.groupPort(), config(t))
+		s, err = transport.Dial("udp", f.groupPort(), cfg)
 		return err
 	})
 	if err != nil {
@@ -190,11 +195,16 @@ func cut(n int, sizes []int) (lengths []int) {
 // send writes half of data as a stream and half as messages, whose lengths it returns.
 func send(t *testing.T, s *transport.Source, data []byte) (messages []int) {
 	t.Helper()
+	return sendSizes(t, s, data, messageSizes)
+}
+
+func sendSizes(t *testing.T, s *transport.Source, data []byte, sizes []int) (messages []int) {
+	t.Helper()
 	half := len(data) / 2
 	if _, err := io.Copy(s, bytes.NewReader(data[:half])); err != nil {
 		t.Fatal(err)
 	}
-	messages = cut(len(data)-half, messageSizes)
+	messages = cut(len(data)-half, sizes)
 	rest := data[half:]
 	for _, n := range messages {
 		if err := s.WriteMessage(rest[:n]); err != nil {
@@ -244,13 +254,14 @@ func wantLoss(t *testing.T, l *netem.Lab, n netem.Node) {
 
 func logSource(t *testing.T, s *transport.Source) {
 	st := s.Stats()
-	t.Logf("our source: %d ODATA, %d RDATA, %d SPM, %d NCF; %d NAKs for %d numbers (%d merged, %d held off, %d late), %d SPMRs; refused %+v",
-		st.Packets, st.Repairs, st.SPMs, st.NCFs, st.NAKs, st.NAKNumbers, st.NAKsMerged, st.NAKsHeldOff, st.NAKsTooLate, st.SPMRs, st.Refused)
+	t.Logf("our source: %d ODATA, %d RDATA (%d parity), %d parity unasked, %d SPM, %d NCF; %d NAKs for %d numbers and parity of %d groups "+
+		"(%d merged, %d held off, %d late), %d SPMRs; refused %+v", st.Packets, st.Repairs, st.Parity, st.Ahead, st.SPMs, st.NCFs,
+		st.NAKs, st.NAKNumbers, st.ParityNAKs, st.NAKsMerged, st.NAKsHeldOff, st.NAKsTooLate, st.SPMRs, st.Refused)
 }
 
 func logReceiver(t *testing.T, st *transport.ReceiverStats) {
-	t.Logf("our receiver: %d ODATA, %d RDATA, %d missing, %d lost, %d NAKs for %d numbers, %d suppressed, %d SPMRs, rtt %v; refused %+v, %d undecodable, drops %d",
-		st.Packets, st.Repairs, st.Missing, st.Lost, st.NAKs, st.NAKNumbers, st.Suppressed, st.SPMRs, st.RTT, st.Refused,
+	t.Logf("our receiver: %d ODATA, %d repairs (%d restored from %d parity), %d missing, %d lost, %d NAKs for %d numbers, %d suppressed, %d SPMRs, rtt %v; refused %+v, %d undecodable, drops %d",
+		st.Packets, st.Repairs, st.Restored, st.Parity, st.Missing, st.Lost, st.NAKs, st.NAKNumbers, st.Suppressed, st.SPMRs, st.RTT, st.Refused,
 		st.Socket.Undecodable.Total(), st.Socket.KernelDrops)
 }
 
