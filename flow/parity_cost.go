@@ -46,6 +46,10 @@ func ReplayCost(p, r float64) float64 {
 // k counts as 1 to 128, p and r as in ReplayCost.
 func ParityCost(k int, p, r float64) float64 { return parityCost(k, 0, p, r) }
 
+// ProactiveCost returns the same where the first h parity packets of each group are sent unasked, needed or not, and more on demand:
+// E[max(N, k+h)]/k. Negative h counts as 0.
+func ProactiveCost(k, h int, p, r float64) float64 { return parityCost(k, max(h, 0), p, r) }
+
 // parityCost is ParityCost where the first h >= 0 parity packets are sent unasked, needed or not: E[max(N, k+h)]/k.
 func parityCost(k, h int, p, r float64) float64 {
 	k, p, r = min(max(k, 1), maxCostGroup), costLoss(p), costReceivers(r)
