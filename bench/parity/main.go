@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/rmcast/rmcast/flow"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	switch {
+	case err == nil:
+	case errors.Is(err, flag.ErrHelp):
+		os.Exit(2)
+	default:
+		fmt.Fprintln(os.Stderr, "parity:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the flags.
+type options struct {
+	check, quick, grid, json, markdown bool
+	only, from, svg                    string
+	seed                               uint64
+	sizes                              []int
+	rtts                               []time.Duration
+	losses                             []float64
+	schemes                            []Scheme
+	data                               flow.Rate
+	groups                             int
+}
+
+var errFails = errors.New("an acceptance line does not hold")
+
+// parse reads the command line.
+func parse(args []string, stderr io.Writer) (o options, err error) {
+	f := flag.NewFlagSet("parity", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.Usage = func() {
+		fmt.Fprint(stderr, "Usage: go run ./bench/parity [flags]\n\nMeasures bytes and recovery of lost packets by replay and by parity, in groups of up to 100,000 receivers.\n\n")
+		f.PrintDefaults()
+	}
+	o.data = pace
+	f.BoolVar(&o.check, "check", false, "measure the acceptance lines and fail if one does not hold; with -from take from there what is there")
+	f.StringVar(&o.only, "only", "", "of these, the one of this `name`: 8, 16, 1k, 10k, grid")
+	f.BoolVar(&o.quick, "quick", false, "a few small cells")
+	f.BoolVar(&o.grid, "grid", false, "every loss, round trip and number of receivers of the acceptance grid")
+	f.Func("n", "`numbers` of receivers, like 8,1k", list(&o.sizes, parseSize))
+	f.Func("rtt", "with -n: round trip `times` (default 20ms)", list(&o.rtts, parseRTT))
+	f.Func("loss", "with -n: `shares` of packets lost, like 0.01,0.1 (default 0.1)", list(&o.losses, parseLoss))
+	f.Func("scheme", "`schemes` of replay, demand, ahead=1 to ahead=64, bytes, delay (default all, and of ahead 1,2,4,8,16)", list(&o.schemes, parseScheme))
+	f.Func("data", "with -n: `rate` of the application's packets, like 20Mbps; 0: as fast as 100 Mbit/s let it (default 10Mbps)", func(s string) (err error) {
+		if s == "0" {
+			o.data = 0
+			return nil
+		}
+		o.data, err = flow.ParseRate(s)
+		if err == nil && (o.data < 100*flow.Kbps || o.data > limit) {
+			err = errors.New("that is not between 100 kbit/s and 100 Mbit/s")
+		}
+		return err
+	})
+	f.IntVar(&o.groups, "groups", 0, "`groups` of 64 packets that count (default by losses)")
+	f.Uint64Var(&o.seed, "seed", 1, "`number` that everything random follows from; 0: a fresh one")
+	f.BoolVar(&o.json, "json", false, "print results as JSON and no table")
+	f.BoolVar(&o.markdown, "markdown", false, "print results as a Markdown table")
+	f.StringVar(&o.from, "from", "", "measure nothing; take results from this JSON `file`, or files with commas between")
+	f.StringVar(&o.svg, "svg", "", "write plots into this `directory`")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	if f.NArg() > 0 {
+		return o, fmt.Errorf("unexpected %q", f.Arg(0))
+	}
+	if o.seed == 0 {
+		o.seed = rand.Uint64()
+	}
+	if o.schemes == nil {
+		o.schemes = schemes
+	}
+	return o, nil
+}
+
+// list returns the function of a flag that takes values with commas between.
+func list[T any](to *[]T, parse func(string) (T, error)) func(string) error {
+	return func(s string) error {
+		for part := range strings.SplitSeq(s, ",") {
+			v, err := parse(part)
+			if err != nil {
+				return err
+			}
+			*to = append(*to, v)
+		}
+		return nil
+	}
+}
+
+// plan returns the cells that the flags name.
+func (o *options) plan() (plan []Cell) {
+	switch {
+	case o.quick:
+		plan = quick(o.seed)
+	case o.grid:
+		plan = grid(o.seed)
+	case o.sizes == nil:
+		plan = standard(o.seed)
+	default:
+		if o.rtts == nil {
+			o.rtts = []time.Duration{20 * time.Millisecond}
+		}
+		if o.losses == nil {
+			o.losses = []float64{0.1}
+		}
+		plan = cells(o.sizes, o.rtts, o.losses, o.data, o.seed)
+	}
+	for i := range plan {
+		if o.groups > 0 {
+			plan[i].Groups = o.groups
+		}
+	}
+	return plan
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	o, err := parse(args, stderr)
+	if err != nil {
+		return err
+	}
+	var results []Result
+	if o.from != "" {
+		if results, err = load(o.from); err != nil {
+			return err
+		}
+	}
+	switch {
+	case o.check:
+		good, err := check(ctx, stdout, acceptance(o.seed), o.only, results)
+		if err == nil && !good {
+			err = errFails
+		}
+		return err
+	case o.from == "":
+		if results, err = o.measureAll(ctx, stderr); err != nil {
+			return err
+		}
+	}
+	return o.show(stdout, results)
+}
+
+// measureAll measures the plan, and tells on the way how far it is.
+func (o *options) measureAll(ctx context.Context, stderr io.Writer) ([]Result, error) {
+	plan := o.plan()
+	fmt.Fprintf(stderr, "seed %d, %d cells\n", o.seed, len(plan))
+	var results []Result
+	for i, c := range plan {
+		for _, s := range o.schemes {
+			r, err := measure(ctx, c, s)
+			if err != nil {
+				return nil, fmt.Errorf("%v, %s, seed %d: %w", c, s, c.Seed, err)
+			}
+			results = append(results, r)
+			fmt.Fprintf(stderr, "%d/%d %v, %s: %.3f packets (%.3f), p99 %s ms, %.1f s\n", i+1, len(plan), c, s, r.Costs.packets(), r.Minimum,
+				short(milliseconds(r.Costs.Recovery.P99)), r.Took.Seconds())
+		}
+	}
+	return results, nil
+}
+
+// load reads what -json wrote.
+func load(names string) (all []Result, err error) {
+	for name := range strings.SplitSeq(names, ",") {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		var some []Result
+		if err := json.Unmarshal(b, &some); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		all = append(all, some...)
+	}
+	return all, nil
+}
+
+// show prints results in the form wanted, and writes plots.
+func (o *options) show(w io.Writer, results []Result) error {
+	if o.svg != "" {
+		if err := writeSVGs(o.svg, results); err != nil {
+			return err
+		}
+	}
+	switch {
+	case o.json:
+		e := json.NewEncoder(w)
+		e.SetIndent("", "\t")
+		return e.Encode(results)
+	case o.markdown:
+		writeMarkdown(w, results)
+		return nil
+	}
+	return writeTable(w, results)
+}

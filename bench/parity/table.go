@@ -1,0 +1,130 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// column is one figure of a result.
+type column struct {
+	head string
+	text func(r *Result) string
+}
+
+func number(f func(r *Result) float64) func(*Result) string {
+	return func(r *Result) string { return short(f(r)) }
+}
+
+func exact(f func(r *Result) float64) func(*Result) string {
+	return func(r *Result) string { return strconv.FormatFloat(f(r), 'f', 3, 64) }
+}
+
+func perGroup(f func(c *Costs) int) func(*Result) string {
+	return number(func(r *Result) float64 { return r.Costs.perGroup(f(&r.Costs)) })
+}
+
+func ms(f func(r *Result) time.Duration) func(*Result) string {
+	return number(func(r *Result) float64 { return milliseconds(f(r)) })
+}
+
+// columns are those of the table.
+var columns = []column{
+	{"receivers", func(r *Result) string { return sizeText(r.Receivers) }},
+	{"loss", func(r *Result) string { return short(100*r.Loss) + " %" }},
+	{"RTT", func(r *Result) string { return r.RTT.String() }},
+	{"data", func(r *Result) string {
+		if r.Data == 0 {
+			return "bulk"
+		}
+		return r.Data.String()
+	}},
+	{"scheme", func(r *Result) string { return string(r.Scheme) }},
+	{"packets", exact(func(r *Result) float64 { return r.Costs.packets() })},
+	{"min", exact(func(r *Result) float64 { return r.Minimum })},
+	{"bytes", exact(func(r *Result) float64 { return r.Costs.bytes() })},
+	{"min bytes", exact(func(r *Result) float64 { return r.leastBytes() })},
+	{"replays", perGroup(func(c *Costs) int { return c.Replays })},
+	{"parity", perGroup(func(c *Costs) int { return c.Parity })},
+	{"ahead", perGroup(func(c *Costs) int { return c.Ahead })},
+	{"NAKs", perGroup(func(c *Costs) int { return c.NAKs })},
+	{"NCFs", perGroup(func(c *Costs) int { return c.NCFs })},
+	{"SPMs", perGroup(func(c *Costs) int { return c.SPMs })},
+	{"p50", ms(func(r *Result) time.Duration { return r.Costs.Recovery.P50 })},
+	{"p99", ms(func(r *Result) time.Duration { return r.Costs.Recovery.P99 })},
+	{"max", ms(func(r *Result) time.Duration { return r.Costs.Recovery.Max })},
+	{"start bytes", exact(func(r *Result) float64 { return r.Start.bytes() })},
+	{"start p99", ms(func(r *Result) time.Duration { return r.Start.Recovery.P99 })},
+	{"groups", func(r *Result) string { return strconv.Itoa(r.Costs.Groups) }},
+	{"losses", func(r *Result) string { return strconv.Itoa(r.Costs.Recovery.Count) }},
+	{"open", func(r *Result) string { return strconv.Itoa(r.Open) }},
+	{"seconds", number(func(r *Result) float64 { return r.Took.Seconds() })},
+}
+
+const legend = `packets: data and repairs per data packet, min: the least for the scheme; bytes: all that the source sent, with headers, per byte of payload,
+min bytes: the least packets in bytes; replays, parity (asked for), ahead (not asked for), NAKs, NCFs, SPMs: packets a group; p50, p99, max: from
+when the packet would have come to when it was there, ms; start: the first second of data, which the rest of the row leaves out;
+losses: recoveries in p50 to max; open: never repaired.
+`
+
+// writeTable prints results as text.
+func writeTable(w io.Writer, results []Result) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, c := range columns {
+		fmt.Fprintf(t, "%s\t", c.head)
+	}
+	fmt.Fprintln(t)
+	for i := range results {
+		for _, c := range columns {
+			fmt.Fprintf(t, "%s\t", c.text(&results[i]))
+		}
+		fmt.Fprintln(t)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, legend)
+	return err
+}
+
+// writeMarkdown prints two tables for the documentation: every column but a few, one row a result; and recoveries, one row a cell.
+func writeMarkdown(w io.Writer, results []Result) {
+	var shown []column
+	for _, c := range columns {
+		switch c.head {
+		case "groups", "open", "seconds", "SPMs":
+		default:
+			shown = append(shown, c)
+		}
+	}
+	row := func(cells []string) { fmt.Fprintf(w, "| %s |\n", strings.Join(cells, " | ")) }
+	line := func(f func(c column) string) {
+		cells := make([]string, len(shown))
+		for i, c := range shown {
+			cells[i] = f(c)
+		}
+		row(cells)
+	}
+	line(func(c column) string { return c.head })
+	line(func(column) string { return "---:" })
+	for i := range results {
+		line(func(c column) string { return c.text(&results[i]) })
+	}
+}
+
+// short prints a value with about three digits.
+func short(v float64) string {
+	switch {
+	case v >= 100:
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	case v >= 10:
+		return strings.TrimSuffix(strconv.FormatFloat(v, 'f', 1, 64), ".0")
+	}
+	s := strconv.FormatFloat(v, 'f', 2, 64)
+	return strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
