@@ -10,7 +10,8 @@ import (
 
 // Parity (RFC 3208, 11). A transmission group is k consecutive numbers, aligned to k. A parity packet is the code over what the
 // first packets of its group carry: the payload padded with zeros to the longest, and beside it the payload's length and, where a packet
-// is a fragment, its OPT_FRAGMENT.
+// is a fragment, its OPT_FRAGMENT, as the RFC has it; and the payload's checksum (own-peer option), which the RFC has not: what is restored
+// of parity that lies is as good as any other bytes without it.
 //
 // Everything about parity travels under the data-destination port after the session's own: receivers that know nothing of it, and OpenPGM's,
 // which abort on it, drop that unseen.
@@ -28,19 +29,25 @@ func groupBase(n seq.Num, k int) seq.Num { return n &^ seq.Num(k-1) }
 // groupSpan is all numbers of the group at base.
 func groupSpan(base seq.Num, k int) seq.Range { return seq.Range{From: base, To: base.Add(k)} }
 
-// trailer is what a packet takes part with in parity beside its payload: length, OPT_FRAGMENT.
-type trailer [2 + len(wire.EncodedFragment{})]byte
+// trailer is what a packet takes part with in parity beside its payload: checksum, length, OPT_FRAGMENT.
+type trailer [4 + len(wire.EncodedFragment{})]byte
 
-// trailerOf returns the trailer of a data packet.
-func trailerOf(p window.Packet) (t trailer) {
-	binary.BigEndian.PutUint16(t[:2], uint16(len(p.Payload)))
+// trailerOf returns the trailer of a data packet, whose payload has the given sum.
+func trailerOf(p window.Packet, sum uint16) (t trailer) {
+	binary.BigEndian.PutUint16(t[:2], sum)
+	binary.BigEndian.PutUint16(t[2:4], uint16(len(p.Payload)))
 	e := wire.NullFragment
 	if p.Fragment.Length > 0 {
 		e = wire.Fragment(p.Fragment).Encode()
 	}
-	copy(t[2:], e[:])
+	copy(t[4:], e[:])
 	return t
 }
+
+// Parts of a trailer.
+func (t *trailer) sum() []byte      { return t[:2] }
+func (t *trailer) length() []byte   { return t[2:4] }
+func (t *trailer) fragment() []byte { return t[4:] }
 
 // shape is what the data packets under a parity packet have in common.
 type shape struct {

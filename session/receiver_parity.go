@@ -453,15 +453,16 @@ func (r *Receiver) readParity(p *wire.Packet) (h heldParity, base seq.Num, ok bo
 	if h.varies {
 		h.longest -= 2
 	}
-	if cover < 1 || cover > uint64(k) || index >= uint64(fec.MaxPackets-k) || h.longest < 1 {
+	if cover < 1 || cover > uint64(k) || index >= uint64(fec.MaxPackets-k) || h.longest < 1 || !o.Set.Has(wire.OptPeer) {
 		return h, base, false
 	}
 	h.Index, h.Cover = uint8(index), uint8(cover)
+	binary.BigEndian.PutUint16(h.trailer.sum(), o.Peer.Check)
 	if h.varies {
-		copy(h.trailer[:2], p.Payload[h.longest:])
+		copy(h.trailer.length(), p.Payload[h.longest:])
 	}
 	if h.fragments {
-		copy(h.trailer[2:], o.Encoded[:])
+		copy(h.trailer.fragment(), o.Encoded[:])
 	}
 	return h, base, true
 }
@@ -583,15 +584,15 @@ func (r *Receiver) syndrome(g *receiverGroup, h *heldParity, code *fec.Code, lon
 		clear(h.payload[n:])
 	}
 	var plain trailer // of the packets of a group that are all as long, and whole messages
-	binary.BigEndian.PutUint16(plain[:2], uint16(h.longest))
-	copy(plain[2:], wire.NullFragment[:])
+	binary.BigEndian.PutUint16(plain.length(), uint16(h.longest))
+	copy(plain.fragment(), wire.NullFragment[:])
 	for j := range int(h.Cover) {
 		c := code.Coefficient(int(h.Index), j)
 		if !h.varies {
-			fec.MulAdd(c, h.trailer[:2], plain[:2])
+			fec.MulAdd(c, h.trailer.length(), plain.length())
 		}
 		if !h.fragments {
-			fec.MulAdd(c, h.trailer[2:], plain[2:])
+			fec.MulAdd(c, h.trailer.fragment(), plain.fragment())
 		}
 		if len(lost) > 0 && int(lost[0]) == j {
 			lost = lost[1:]
@@ -601,11 +602,13 @@ func (r *Receiver) syndrome(g *receiverGroup, h *heldParity, code *fec.Code, lon
 		if len(p.Payload) > h.longest || !h.varies && len(p.Payload) != h.longest || !h.fragments && p.Fragment.Length > 0 {
 			return false
 		}
-		t := trailerOf(p)
-		fec.MulAdd(c, h.trailer[:], t[:])
+		var sum uint16
 		if !r.peers.cfg.Hollow {
+			sum = wire.Sum(p.Payload)
 			fec.MulAdd(c, h.payload, p.Payload)
 		}
+		t := trailerOf(p, sum)
+		fec.MulAdd(c, h.trailer[:], t[:])
 	}
 	return true
 }
@@ -629,11 +632,14 @@ func (r *Receiver) solve(g *receiverGroup, longest int) restoreResult {
 				fec.MulAdd(w, b, g.parity[i].payload)
 			}
 		}
-		size := int(binary.BigEndian.Uint16(t[:2]))
+		size := int(binary.BigEndian.Uint16(t.length()))
 		if size < 1 || size > longest || slices.ContainsFunc(b[size:], func(c byte) bool { return c != 0 }) {
 			return restoreBad
 		}
-		e := wire.EncodedFragment(t[2:])
+		if !r.peers.cfg.Hollow && wire.Sum(b[:size]) != binary.BigEndian.Uint16(t.sum()) {
+			return restoreBad
+		}
+		e := wire.EncodedFragment(t.fragment())
 		if f, ok := e.Decode(); ok && (e[0] != 0 || !r.saneFragment(g.base.Add(int(j)), window.Fragment(f), size)) || !ok && e != wire.NullFragment {
 			return restoreBad
 		}

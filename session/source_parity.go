@@ -1,6 +1,7 @@
 package session
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math/bits"
 	"slices"
@@ -224,6 +225,7 @@ func (s *Source) parityHead(typ wire.Type, base seq.Num, cover, index int, f sha
 		p.Flags |= wire.FlagVarPktLen
 	}
 	o := &p.Options
+	o.Set = o.Set.With(wire.OptPeer)
 	if f.fragments {
 		o.Set = o.Set.With(wire.OptFragment)
 	}
@@ -257,35 +259,32 @@ func (s *Source) appendParity(typ wire.Type, base seq.Num, cover int, t *Transmi
 	if t.Segment == 0 {
 		t.Segment = size
 	}
-	encoded := s.encode(f, base, cover, index)
+	sum := s.encode(f, base, cover, index)
 	s.parityHead(typ, base, cover, index, f)
-	s.packet.Options.Encoded = encoded
+	s.packet.Options.Peer = wire.Peer{Check: binary.BigEndian.Uint16(sum.sum())}
+	s.packet.Options.Encoded = wire.EncodedFragment(sum.fragment())
 	t.B = s.packet.AppendHead(t.B, len(q.symbol), wire.Sum(q.symbol))
 	t.B = append(t.B, q.symbol...)
 	g.next = uint8((index + 1) % indices)
 	return size, true
 }
 
-// encode fills symbol with the payload of a parity packet and returns its encoded OPT_FRAGMENT.
-func (s *Source) encode(f shape, base seq.Num, cover, index int) (e wire.EncodedFragment) {
+// encode fills symbol with the payload of a parity packet and returns its trailer.
+func (s *Source) encode(f shape, base seq.Num, cover, index int) (sum trailer) {
 	q := s.parity
 	q.symbol = q.symbol[:f.longest]
 	clear(q.symbol)
-	var sum trailer
 	for j := range cover {
 		p, _ := s.window.Get(base.Add(j))
 		c := q.code.Coefficient(index, j)
 		fec.MulAdd(c, q.symbol, p.Payload)
-		if f.varies || f.fragments {
-			t := trailerOf(p)
-			fec.MulAdd(c, sum[:], t[:])
-		}
+		t := trailerOf(p, p.Sum)
+		fec.MulAdd(c, sum[:], t[:])
 	}
 	if f.varies {
-		q.symbol = append(q.symbol, sum[:2]...)
+		q.symbol = append(q.symbol, sum.length()...)
 	}
-	copy(e[:], sum[2:])
-	return e
+	return sum
 }
 
 // sendParity appends one parity packet that was asked for to the run. size is its length on the wire, 0 if there is no parity of the

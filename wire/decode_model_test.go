@@ -143,7 +143,13 @@ func modelOption(r *fields, x Option, p *Packet) bool {
 		o.PGMCCFeedback.Loss = (&fields{b: r.b[min(2, len(r.b)):]}).u16()
 		o.PGMCCFeedback.Receiver = r.nla()
 	case OptPeer:
-		o.Peer = Peer{Flags: byte3, Time: r.u32()}
+		o.Peer = Peer{Flags: byte3}
+		if p.Type == TypeODATA || p.Type == TypeRDATA {
+			o.Peer.Check = r.u16()
+			r.b = nil
+			break
+		}
+		o.Peer.Time = r.u32()
 		if p.Type == TypeSPM {
 			o.Peer.GRTT, o.Peer.GroupSize, o.Peer.Port, o.Peer.Window = r.u8(), r.u8(), r.u16(), r.u32()
 			o.Peer.Hold, o.Peer.Ahead, o.Peer.Spread = r.u8(), r.u8(), r.u8()

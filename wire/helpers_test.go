@@ -159,7 +159,12 @@ func drawOption(t *rapid.T, p *Packet, x Option) {
 	case OptPGMCCFeedback:
 		o.PGMCCFeedback = PGMCCFeedback{u32.Draw(t, "ms"), u16.Draw(t, "loss"), drawAddr(t, "receiver")}
 	case OptPeer:
-		o.Peer = Peer{Flags: u8.Draw(t, "peer flags"), Time: u32.Draw(t, "µs")}
+		o.Peer.Flags = u8.Draw(t, "peer flags")
+		if p.Type.data() {
+			o.Peer.Check = u16.Draw(t, "check")
+			return
+		}
+		o.Peer.Time = u32.Draw(t, "µs")
 		if p.Type == TypeSPM {
 			o.Peer.GRTT, o.Peer.GroupSize = u8.Draw(t, "grtt"), u8.Draw(t, "group size")
 			o.Peer.Port, o.Peer.Window = u16.Draw(t, "port"), u32.Draw(t, "window")

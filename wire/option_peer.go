@@ -6,10 +6,11 @@ import "encoding/binary"
 // unassigned and it comes after the standard options.
 //
 //	SPM, 20 bytes:     22 14 00 flags | Time32 | GRTT8 GroupSize8 Port16 | Window32 | Hold8 Ahead8 Spread8 0
+//	ODATA, RDATA, 6:   22 06 00 flags | Check16; of parity packets
 //	others, 12 bytes:  22 0c 00 flags | Time32 | Loss16 0 0
 //
-// Longer forms are accepted and what is beyond ignored, so that later versions can add fields; shorter ones are refused.
-// Outside SPM only Flags, Time and Loss mean something.
+// Longer forms are accepted and what is beyond ignored, so that later versions can add fields; shorter ones are refused. Fields that
+// are not in the form of the packet's type mean nothing.
 type Peer struct {
 	Flags     uint8
 	Time      uint32 // µs. SPM: the source's clock. Upstream: the SPM's time plus how long it was held
@@ -20,17 +21,22 @@ type Peer struct {
 	Hold      uint8  // how long a gap may wait for the end of its transmission group, quantised as GRTT; 0: not at all
 	Ahead     uint8  // parity packets that go with each full group before anybody asks
 	Spread    uint8  // data packets that go between two of those
+	Check     uint16 // the parity code over the Sum of each payload
 	Loss      uint16 // share of packets that the receiver did not get at first, in 1/65534, plus 1; 0: it does not say
 }
 
 const (
 	peerSPM   = 20
+	peerData  = 6
 	peerOther = 12
 )
 
 func peerLen(t Type) int {
-	if t == TypeSPM {
+	switch {
+	case t == TypeSPM:
 		return peerSPM
+	case t.data():
+		return peerData
 	}
 	return peerOther
 }
@@ -38,6 +44,10 @@ func peerLen(t Type) int {
 func (q *Peer) decode(b []byte, t Type) DecodeError {
 	if len(b) < peerLen(t) {
 		return ErrOptionSize
+	}
+	if t.data() {
+		*q = Peer{Flags: b[3], Check: binary.BigEndian.Uint16(b[4:])}
+		return 0
 	}
 	*q = Peer{Flags: b[3], Time: binary.BigEndian.Uint32(b[4:])}
 	if t != TypeSPM {
@@ -52,6 +62,9 @@ func (q *Peer) decode(b []byte, t Type) DecodeError {
 }
 
 func (q *Peer) append(b []byte, t Type) []byte {
+	if t.data() {
+		return binary.BigEndian.AppendUint16(append(b, q.Flags), q.Check)
+	}
 	b = binary.BigEndian.AppendUint32(append(b, q.Flags), q.Time)
 	if t != TypeSPM {
 		return append(binary.BigEndian.AppendUint16(b, q.Loss), 0, 0)

@@ -146,7 +146,7 @@ func (p *Packet) decodeBody(b []byte) (int, DecodeError) {
 	return HeadCommon, 0 // SPMR
 }
 
-// HeadLen gives the bytes of everything but the payload. It is a multiple of 4.
+// HeadLen gives the bytes of everything but the payload. It is even.
 func (p *Packet) HeadLen() int {
 	n := p.Options.len(p)
 	switch p.Type {
