@@ -73,7 +73,9 @@ type lab struct {
 	past   int             // and of the first one after them
 	costs  [3]Costs        // start-up, what counts, what comes after
 	delays [3][]time.Duration
-	lost   int // by links, data packets, of all receivers
+
+	missing []uint64 // bits: what links lost and was not recovered, by receiver and number
+	open    int      // how many are set
 }
 
 const (
@@ -89,6 +91,7 @@ func measure(ctx context.Context, c Cell, s Scheme) (Result, error) {
 	l.first = c.startup() * groupSize
 	l.past = l.first + c.Groups*groupSize
 	l.total = l.past + c.tail()*groupSize
+	l.missing = make([]uint64, (c.Receivers*l.total+63)/64)
 	l.build(s)
 	r := Result{Cell: c, Scheme: s, Minimum: s.minimum(c)}
 	if err := l.run(ctx); err != nil {
@@ -97,7 +100,7 @@ func measure(ctx context.Context, c Cell, s Scheme) (Result, error) {
 	r.Start, r.Costs = l.costs[0], l.costs[1]
 	r.Start.Groups, r.Costs.Groups = c.startup(), c.Groups
 	r.Start.Recovery, r.Costs.Recovery = spread(l.delays[0]), spread(l.delays[1])
-	r.Open = l.lost - len(l.delays[0]) - len(l.delays[1]) - len(l.delays[2])
+	r.Open = l.open
 	if st := l.g.Stats(); int(st.Sessions.Accepted) != c.Receivers || r.Start.Data != l.first || r.Costs.Data != l.past-l.first {
 		return r, fmt.Errorf("%d of %d receivers know the source, %d packets sent of %d", st.Sessions.Accepted, c.Receivers, len(l.sent), l.total)
 	}
@@ -108,7 +111,7 @@ func measure(ctx context.Context, c Cell, s Scheme) (Result, error) {
 // build makes the network.
 func (l *lab) build(s Scheme) {
 	c := l.cell
-	l.n = sim.New(sim.Config{Seed: c.Seed, Kinds: sim.Of(sim.Sent, sim.Lost, sim.Engine), Trace: l.trace})
+	l.n = sim.New(sim.Config{Seed: c.Seed, Kinds: sim.Of(sim.Sent, sim.Lost, sim.Arrived, sim.Engine), Trace: l.trace})
 	l.src = l.n.Source(sim.SourceConfig{Engine: func(e *session.SourceConfig) {
 		e.Parity = s.config()
 		e.Rate, e.WindowAge = c.Rate, time.Minute // nothing is lost for good
@@ -187,15 +190,42 @@ func (l *lab) trace(e *sim.Event) {
 		l.packet(e)
 	case sim.Lost:
 		if p := e.Packet; p.Type == wire.TypeODATA && p.Flags&wire.FlagParity == 0 {
-			l.lost++
+			l.miss(e.Host, int(p.Sqn))
+		}
+	case sim.Arrived: // of what was not found missing yet, nothing more is told
+		if p := e.Packet; p.Type == wire.TypeRDATA && p.Flags&wire.FlagParity == 0 {
+			l.recovered(e, int(p.Sqn))
 		}
 	case sim.Engine:
 		if e.Session.Kind == session.EventRepaired {
-			n := int(e.Session.Range.From)
-			k := l.phase(n)
-			l.delays[k] = append(l.delays[k], e.At-l.sent[n]-l.cell.RTT/2)
+			l.recovered(e, int(e.Session.Range.From))
 		}
 	}
+}
+
+// bit says where it is noted that a receiver misses a number.
+func (l *lab) bit(host, n int) (word *uint64, mask uint64) {
+	i := (host-l.g.Host(0))*l.total + n
+	return &l.missing[i/64], 1 << (i % 64)
+}
+
+// miss notes that a receiver's link lost a number.
+func (l *lab) miss(host, n int) {
+	word, mask := l.bit(host, n)
+	*word |= mask
+	l.open++
+}
+
+// recovered books that a receiver has a number, if it missed it.
+func (l *lab) recovered(e *sim.Event, n int) {
+	word, mask := l.bit(e.Host, n)
+	if *word&mask == 0 {
+		return
+	}
+	*word &^= mask
+	l.open--
+	k := l.phase(n)
+	l.delays[k] = append(l.delays[k], e.At-l.sent[n]-l.cell.RTT/2)
 }
 
 // packet books a packet that was sent.
