@@ -3,6 +3,7 @@ package session
 import (
 	"encoding/binary"
 	"slices"
+	"time"
 
 	"github.com/rmcast/rmcast/fec"
 	"github.com/rmcast/rmcast/mono"
@@ -221,7 +222,7 @@ func (r *Receiver) noteGap(now mono.Time, gap seq.Range, lead seq.Num) {
 		r.repair = r.peers.newRepairing(r)
 	}
 	k := r.parity.groupSize()
-	until := now.Add(decodeHold(r.parity.hold))
+	until := now.Add(r.patience())
 	for base := groupBase(gap.From, k); base.Less(gap.To); base = base.Add(k) {
 		g := r.enter(base)
 		if g.mode == groupByCount && !r.parity.end(base).LessEq(lead) {
@@ -235,6 +236,15 @@ func (r *Receiver) noteGap(now mono.Time, gap seq.Range, lead seq.Num) {
 	}
 	r.countOpen()
 	r.endGroups(now, lead, false)
+}
+
+// patience is how long a gap may wait for its group's end: as the source allows, but so that there is time left to ask.
+func (r *Receiver) patience() time.Duration {
+	hold := decodeHold(r.parity.hold)
+	if limit := r.naks.Timing().Limit; limit > 0 && !r.peers.cfg.ReceiveOnly {
+		hold = min(hold, limit/4)
+	}
+	return hold
 }
 
 // enter returns the group at base, a new one if need be.
@@ -378,11 +388,11 @@ func (r *Receiver) sendParityNAK(now mono.Time, t *Transmit) bool {
 			asks.Forget(seq.Range{From: base, To: base.Add(1)})
 			continue
 		}
-		if _, _, whole := r.survey(g); !whole {
-			r.askByNumber(now, g)
-			continue
-		}
-		if need := r.need(g); need > 0 { // else numbers asked for as such are on their way
+		missing, _, whole := r.survey(g)
+		switch need := r.need(g); {
+		case !whole, need < 1 && missing == r.naks.Held(groupSpan(base, r.parity.groupSize())):
+			r.askByNumber(now, g) // also what so many parity packets do not determine
+		case need > 0: // else numbers asked for as such are on their way
 			asked = append(asked, base.Add(need-1))
 		}
 	}
@@ -417,8 +427,8 @@ func (r *Receiver) handleParityData(now mono.Time, p *wire.Packet) {
 		r.moveTrail(now, p.Trail)
 	}
 	g := r.groupAt(base)
-	if g == nil {
-		return // nothing of it is missing
+	if g == nil || int(h.Cover) <= r.firstMissing(g) {
+		return // nothing of it is missing, or what came after an early end
 	}
 	if slices.ContainsFunc(g.parity, func(x heldParity) bool { return x.Index == h.Index && x.Cover == h.Cover }) {
 		r.stats.Refused.Duplicate++
@@ -496,8 +506,35 @@ func (r *Receiver) keepParity(g *receiverGroup, h heldParity, payload []byte) {
 	r.repair.held++
 }
 
+// firstMissing is the place in g of its first missing number.
+func (r *Receiver) firstMissing(g *receiverGroup) int {
+	k := r.parity.groupSize()
+	for j := range k {
+		if r.window.State(g.base.Add(j)) == window.Missing {
+			return j
+		}
+	}
+	return k
+}
+
+// shed drops parity that covers nothing any more that is missing: it would count among what g has.
+func (r *Receiver) shed(g *receiverGroup) {
+	first := r.firstMissing(g)
+	for i := 0; i < len(g.parity); {
+		if int(g.parity[i].Cover) > first {
+			i++
+			continue
+		}
+		last := len(g.parity) - 1
+		g.parity[i], g.parity[last] = g.parity[last], g.parity[i] // its memory stays
+		g.parity = g.parity[:last]
+		r.repair.held--
+	}
+}
+
 // settle restores what is missing of g if that can be done, and forgets g when nothing is missing any more.
 func (r *Receiver) settle(now mono.Time, g *receiverGroup) {
+	r.shed(g)
 	switch r.restore(g) {
 	case restoreBad:
 		r.stats.Refused.Parity += uint64(len(g.parity))
