@@ -8,6 +8,7 @@ import (
 
 	"github.com/rmcast/rmcast/fec"
 	"github.com/rmcast/rmcast/netem"
+	"github.com/rmcast/rmcast/transport"
 )
 
 // heavyLoss is of packets at each receiver in a group that repairs with parity.
@@ -53,32 +54,39 @@ func TestBesideParity(t *testing.T) {
 				if err := s.Close(); err != nil {
 					t.Error(err)
 				}
-				logSource(t, s)
-				restored := uint64(0)
-				for i, r := range receivers {
-					got := r.wait(t)
-					logReceiver(t, &got.stats)
-					wantBytes(t, "our receiver", got.data, data)
-					if i > 0 {
-						wantSuffix(t, "our receiver", got.messages, messages)
-					}
-					restored += got.stats.Restored
-					wantLoss(t, l, netem.Node(1+i))
-				}
 				wantLoss(t, l, 0)
-
-				st := s.Stats()
-				t.Logf("%d packets restored at %d receivers, of %d parity packets", restored, ours, st.Parity+st.Ahead)
-				if st.Repairs == st.Parity || st.NAKsTooLate > 0 {
-					t.Errorf("%d repairs are not parity, %d NAKs came too late, want some and none", st.Repairs-st.Parity, st.NAKsTooLate)
-				}
-				if st.ParityNAKs == 0 || st.Parity == 0 || restored == 0 {
-					t.Errorf("parity was asked for %d times, %d were sent, %d packets restored: too little to prove anything", st.ParityNAKs, st.Parity, restored)
-				}
-				if mode.cfg.Proactive > 0 && st.Ahead == 0 {
-					t.Error("no parity was sent unasked")
+				wantParity(t, s, receivers[:], data, mode.cfg.Proactive > 0)
+				for i, r := range receivers {
+					wantLoss(t, l, netem.Node(1+i))
+					if i > 0 {
+						wantSuffix(t, "our receiver", r.got.messages, messages)
+					}
 				}
 			})
 		}
+	}
+}
+
+// wantParity checks that our receivers have all of the data, and that they had parity for it while others were served by replay.
+func wantParity(t *testing.T, s *transport.Source, receivers []*receiving, data []byte, proactive bool) {
+	t.Helper()
+	logSource(t, s)
+	restored := uint64(0)
+	for _, r := range receivers {
+		got := r.wait(t)
+		logReceiver(t, &got.stats)
+		wantBytes(t, "our receiver", got.data, data)
+		restored += got.stats.Restored
+	}
+	st := s.Stats()
+	t.Logf("%d packets restored at %d receivers, of %d parity packets", restored, len(receivers), st.Parity+st.Ahead)
+	if st.Repairs == st.Parity || st.NAKsTooLate > 0 {
+		t.Errorf("%d repairs are not parity, %d NAKs came too late, want some and none", st.Repairs-st.Parity, st.NAKsTooLate)
+	}
+	if st.ParityNAKs == 0 || st.Parity == 0 || restored == 0 {
+		t.Errorf("parity was asked for %d times, %d were sent, %d packets restored: too little to prove anything", st.ParityNAKs, st.Parity, restored)
+	}
+	if proactive && st.Ahead == 0 {
+		t.Error("no parity was sent unasked")
 	}
 }

@@ -58,13 +58,19 @@ func compilePeers() {
 		return
 	}
 	for _, name := range []string{"pgm_tx", "pgm_rx"} {
-		args := []string{"-O1", "-Wall", "-o", filepath.Join(peers.dir, name), filepath.Join("testdata", name+".c")}
-		out, err := exec.Command("cc", append(args, strings.Fields(string(flags))...)...).CombinedOutput()
-		if err != nil {
-			peers.err = fmt.Errorf("cc %s.c: %w\n%s", name, err, out)
+		if peers.err = compile(name, strings.Fields(string(flags))...); peers.err != nil {
 			return
 		}
 	}
+}
+
+// compile makes a program of testdata in the peers' directory.
+func compile(name string, flags ...string) error {
+	args := []string{"-O1", "-Wall", "-o", filepath.Join(peers.dir, name), filepath.Join("testdata", name+".c")}
+	if out, err := exec.Command("cc", append(args, flags...)...).CombinedOutput(); err != nil {
+		return fmt.Errorf("cc %s.c: %w\n%s", name, err, out)
+	}
+	return nil
 }
 
 // peer is a running OpenPGM program.
