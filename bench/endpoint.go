@@ -20,12 +20,14 @@ func (j *Job) endpoint() (endpoint, error) {
 		return sendTCP, nil
 	case j.Scheme == FanOut:
 		return receiveTCP, nil
-	case j.Scheme == Rmcast && j.Send:
-		return sendRmcast, nil
-	case j.Scheme == Rmcast:
-		return receiveRmcast, nil
 	}
-	return nil, fmt.Errorf("no endpoint for scheme %q", j.Scheme)
+	if _, ok := j.Scheme.fec(); !ok {
+		return nil, fmt.Errorf("no endpoint for scheme %q", j.Scheme)
+	}
+	if j.Send {
+		return sendRmcast, nil
+	}
+	return receiveRmcast, nil
 }
 
 // run runs the job's endpoint and adds to its report what is the same for all.

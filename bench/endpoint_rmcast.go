@@ -18,7 +18,11 @@ func (j *Job) config() *transport.Config {
 	if j.Verbose {
 		logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
-	return &transport.Config{Interface: j.Interface, Rate: j.Rate, Logger: logger, Network: j.network}
+	cfg := &transport.Config{Interface: j.Interface, Rate: j.Rate, Logger: logger, Network: j.network}
+	if j.Send { // receivers do what the source says
+		cfg.FEC, _ = j.Scheme.fec()
+	}
+	return cfg
 }
 
 // sendRmcast sends the payload, or the messages, once to the group and serves repairs until the parent says Stop.
@@ -99,7 +103,8 @@ func isLoss(err error) bool {
 func sourceInfo(s transport.SourceStats, err error) (*RmcastInfo, json.RawMessage, error) {
 	raw, jerr := json.Marshal(s)
 	return &RmcastInfo{
-		Packets: s.Packets + s.Repairs + s.SPMs + s.NCFs, IPBytes: s.IPBytes, Data: s.Packets, Repairs: s.Repairs,
+		Packets: s.Packets + s.Repairs + s.Ahead + s.SPMs + s.NCFs, IPBytes: s.IPBytes, Data: s.Packets, Repairs: s.Repairs,
+		Parity: s.Parity, Ahead: s.Ahead,
 		NAKs: s.NAKs, NAKed: s.NAKNumbers, Drops: socketDrops(s.Socket), RecvBuffer: s.Socket.RecvBuffer,
 	}, raw, errors.Join(err, jerr)
 }

@@ -14,9 +14,9 @@ import (
 type loopback struct{ t *testing.T }
 
 func (loopback) about() string     { return "loopback" }
-func (loopback) schemes() []Scheme { return []Scheme{FanOut} }
+func (loopback) has(s Scheme) bool { return s == FanOut }
 
-func (l loopback) open(_ context.Context, c *Cell, messages bool) (network, error) {
+func (l loopback) open(_ context.Context, c *Cell) (network, error) {
 	n := &loopbackNetwork{}
 	for range c.Receivers {
 		listener, err := net.Listen("tcp", "127.0.0.1:0") // a free port
@@ -26,7 +26,7 @@ func (l loopback) open(_ context.Context, c *Cell, messages bool) (network, erro
 		n.addresses = append(n.addresses, listener.Addr().String())
 		listener.Close()
 	}
-	if !messages {
+	if c.Messages == nil {
 		n.payload = make([]byte, c.Bytes)
 		if _, err := io.ReadFull(randomBytes(3), n.payload); err != nil {
 			return nil, err
@@ -70,9 +70,15 @@ func testCell(receivers int, bytes int64) Cell {
 		Cut: map[Scheme]time.Duration{FanOut: 10 * time.Second, Rmcast: 10 * time.Second}}
 }
 
+func streamCell(receivers int, s *Stream) Cell {
+	c := testCell(receivers, 1)
+	c.Messages = s
+	return c
+}
+
 func TestFanOutBringsTheBytes(t *testing.T) {
 	r := testRunner(t, loopback{t}, 3<<20)
-	run, err := r.measure(t.Context(), testCell(3, 3<<20), FanOut, nil)
+	run, err := r.measure(t.Context(), testCell(3, 3<<20), FanOut)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +94,7 @@ func TestFanOutBringsTheBytes(t *testing.T) {
 func TestWrongBytesAreNoticed(t *testing.T) {
 	r := testRunner(t, loopback{t}, 1<<20)
 	r.payload.hashes[1<<20] = "of something else"
-	run, err := r.measure(t.Context(), testCell(1, 1<<20), FanOut, nil)
+	run, err := r.measure(t.Context(), testCell(1, 1<<20), FanOut)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +106,7 @@ func TestWrongBytesAreNoticed(t *testing.T) {
 func TestFanOutBringsMessages(t *testing.T) {
 	r := testRunner(t, loopback{t}, 1)
 	s := &Stream{Count: 300, Bytes: 1400, Rate: 40 * flow.Mbps}
-	run, err := r.measure(t.Context(), testCell(2, 1), FanOut, s)
+	run, err := r.measure(t.Context(), streamCell(2, s), FanOut)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,9 +122,9 @@ func TestFanOutBringsMessages(t *testing.T) {
 // A run that takes too long is cut, and says how far it came.
 func TestCut(t *testing.T) {
 	r := testRunner(t, loopback{t}, 1)
-	cell := testCell(1, 1)
+	cell := streamCell(1, &Stream{Count: 1e6, Bytes: 1400, Rate: 10 * flow.Mbps})
 	cell.Cut[FanOut] = 200 * time.Millisecond
-	run, err := r.measure(t.Context(), cell, FanOut, &Stream{Count: 1e6, Bytes: 1400, Rate: 10 * flow.Mbps})
+	run, err := r.measure(t.Context(), cell, FanOut)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +139,7 @@ func TestInterrupt(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	begin := time.Now()
-	if _, err := r.measure(ctx, testCell(1, 1), FanOut, &Stream{Count: 1e6, Bytes: 1400, Rate: 10 * flow.Mbps}); err == nil {
+	if _, err := r.measure(ctx, streamCell(1, &Stream{Count: 1e6, Bytes: 1400, Rate: 10 * flow.Mbps}), FanOut); err == nil {
 		t.Error("an interrupted run returned no error")
 	}
 	if took := time.Since(begin); took > 5*time.Second {

@@ -17,7 +17,7 @@ func TestKernelBench(t *testing.T) {
 	for _, s := range []Scheme{Rmcast, FanOut} {
 		cell := testCell(2, bytes)
 		cell.Link, cell.Rate, cell.Loss, cell.Netem = 10*flow.Mbps, 9*flow.Mbps, 0.05, "delay 20ms"
-		run, err := r.measure(t.Context(), cell, s, nil)
+		run, err := r.measure(t.Context(), cell, s)
 		if err != nil {
 			t.Fatalf("%s: %v", s, err)
 		}

@@ -34,7 +34,7 @@ func TestNamespaces(t *testing.T) {
 	for _, s := range []Scheme{Rmcast, FanOut} {
 		cell := testCell(2, 2<<20)
 		cell.Link, cell.Loss = 60*flow.Mbps, 0.1
-		run, err := r.measure(t.Context(), cell, s, nil)
+		run, err := r.measure(t.Context(), cell, s)
 		if err != nil {
 			t.Fatalf("%s: %v", s, err)
 		}
@@ -58,7 +58,7 @@ func TestInterruptEndsProcesses(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	begin := time.Now()
-	_, err := r.measure(ctx, testCell(1, 1), FanOut, &Stream{Count: 1e6, Bytes: 1400, Rate: 10 * flow.Mbps})
+	_, err := r.measure(ctx, streamCell(1, &Stream{Count: 1e6, Bytes: 1400, Rate: 10 * flow.Mbps}), FanOut)
 	if err == nil {
 		t.Error("an interrupted run returned no error")
 	}

@@ -51,6 +51,8 @@ type options struct {
 	html     string
 	delay    bool
 	delayFor time.Duration
+	messages []flow.Rate   // their paces with -delay; nil: as delayPlan says
+	rtt      time.Duration // with -delay
 	runs     int
 	memory   bool
 	control  string
@@ -88,6 +90,14 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 			return p / 100, err
 		}))
 	only := f.String("only", "", "measure one `scheme` only: rmcast or tcp")
+	f.Func("fec", "measure these `ways` of rmcast to repair and no TCP: replay, demand (the default of rmcast), proactive=8 (or another number of\n"+
+		"parity packets with each group of 64), bytes and delay (it decides for itself, for the least of these); all: each of them", func(s string) error {
+		if s == "all" {
+			o.plan.schemes = repairSchemes
+			return nil
+		}
+		return list(&o.plan.schemes, parseScheme)(s)
+	})
 	setting := f.String("setting", "both", "`which` networks: shaped, unshaped or both; or netem, with the kernel's sch_netem on the receivers' links")
 	impair := f.String("netem", netemText, "what -setting netem does to packets in both directions, beside -loss: an `impairment` in tc's words")
 	f.BoolVar(&o.plan.full, "full", false, "measure every cell, each to its end or 15 s")
@@ -100,7 +110,10 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.StringVar(&o.html, "html", "", "write a report with plots to this `file`")
 	f.BoolVar(&o.delay, "delay", false, "measure the delay of paced messages and not goodput")
 	f.DurationVar(&o.delayFor, "delay-for", 5*time.Second, "how `long` messages are sent with -delay")
-	f.IntVar(&o.runs, "runs", 1, "`rounds` over all cells; the table shows each one's median")
+	f.Func("messages", "`paces` of messages with -delay: rates of their bytes, or so many a second, like 40M,10/s (default: 40M)",
+		list(&o.messages, parsePace))
+	f.DurationVar(&o.rtt, "rtt", 0, "round trip `time` with -delay, made by links in user space (default: the machine's own)")
+	f.IntVar(&o.runs, "runs", 1, "`rounds` over all cells; the table shows each one's median, and how multicast schemes compare round by round")
 	f.BoolVar(&o.memory, "memory", false, "run in memory even where there are namespaces")
 	f.StringVar(&o.control, "tcp", "", "TCP congestion `control` (default: the system's)")
 	f.BoolVar(&o.verbose, "v", false, "show what the endpoints log")
@@ -120,10 +133,14 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 
 // check fills what the flags say in words, and refuses nonsense.
 func (o *options) check(f *flag.FlagSet, only, setting string) error {
-	switch only {
-	case "":
+	o.plan.fec = o.plan.schemes != nil
+	switch {
+	case o.plan.fec && only != "":
+		return errors.New("-only and -fec exclude each other")
+	case o.plan.fec:
+	case only == "":
 		o.plan.schemes = []Scheme{Rmcast, FanOut}
-	case string(Rmcast), string(FanOut):
+	case only == string(Rmcast) || only == string(FanOut):
 		o.plan.schemes = []Scheme{Scheme(only)}
 	default:
 		return fmt.Errorf("-only %q: there are rmcast and tcp", only)
@@ -156,6 +173,10 @@ func (o *options) check(f *flag.FlagSet, only, setting string) error {
 		return fmt.Errorf("-cut %v is below a second", o.plan.cut)
 	case o.runs < 1 || o.runs > 1000:
 		return fmt.Errorf("-runs %d is not between 1 and 1000", o.runs)
+	case (o.rtt != 0 || o.messages != nil) && !o.delay:
+		return errors.New("-rtt and -messages go with -delay")
+	case o.rtt < 0 || o.rtt > 10*time.Second:
+		return fmt.Errorf("-rtt %v is not between 0 and 10s", o.rtt)
 	case o.delayFor < 100*time.Millisecond:
 		return fmt.Errorf("-delay-for %v is below 100ms", o.delayFor)
 	}
@@ -186,16 +207,15 @@ func run(ctx context.Context, args []string, stdout, stderr *os.File) error {
 		return err
 	}
 	cells := plan(o.plan)
-	var stream *Stream
 	if o.delay {
-		cells, stream = delayPlan(o)
+		cells = delayPlan(o)
 	}
 	p, err := preparePayload(&o, cells)
 	if err != nil {
 		return err
 	}
 	defer p.close()
-	b := bench{options: o, stdout: stdout, stderr: stderr, stream: stream}
+	b := bench{options: o, stdout: stdout, stderr: stderr}
 	if b.world, err = chooseWorld(&o, p, stderr); err != nil {
 		return err
 	}
@@ -231,7 +251,6 @@ type bench struct {
 	options
 	runner
 	stdout, stderr *os.File
-	stream         *Stream
 	results        Results
 	bad            bool // a run failed, or rmcast did not bring everything
 	made, complete int  // runs, and those among them that brought every byte to every receiver
@@ -243,7 +262,7 @@ func (b *bench) measure(ctx context.Context, cells []Cell) error {
 	defer func() { b.results.Took = time.Since(begin) }()
 	steps := 0
 	for i := range cells {
-		cells[i].Schemes = intersect(cells[i].Schemes, b.world.schemes())
+		cells[i].Schemes = slices.DeleteFunc(slices.Clone(cells[i].Schemes), func(s Scheme) bool { return !b.world.has(s) })
 		steps += len(cells[i].Schemes) * b.runs
 	}
 	line := newProgressLine(b.stderr, steps)
@@ -257,7 +276,7 @@ func (b *bench) measure(ctx context.Context, cells []Cell) error {
 		for _, cell := range cells {
 			for _, s := range cell.Schemes {
 				line.next(&cell, s)
-				run, err := b.runner.measure(ctx, cell, s, b.stream)
+				run, err := b.runner.measure(ctx, cell, s)
 				if ctx.Err() != nil {
 					return context.Cause(ctx)
 				}
@@ -274,9 +293,9 @@ func (b *bench) measure(ctx context.Context, cells []Cell) error {
 				if row.Complete {
 					b.complete++
 				}
-				b.bad = b.bad || err != nil || s == Rmcast && !row.Complete
+				b.bad = b.bad || err != nil || s.multicast() && !row.Complete
 				b.results.Rounds = append(b.results.Rounds, row)
-				if b.runs == 1 && b.stream == nil && !b.json {
+				if b.runs == 1 && !b.delay && !b.json {
 					line.clear()
 					t.add(&row)
 				}
@@ -286,17 +305,17 @@ func (b *bench) measure(ctx context.Context, cells []Cell) error {
 	return nil
 }
 
-func intersect(a, b []Scheme) []Scheme {
-	return slices.DeleteFunc(slices.Clone(a), func(s Scheme) bool { return !slices.Contains(b, s) })
-}
-
 // head says what is going to happen.
 func (b *bench) head() {
 	what := fmt.Sprintf("random bytes, seed %d", b.seed)
 	if b.file != "" {
 		what = "bytes of " + b.file
 	}
-	fmt.Fprintf(b.stdout, "rmcast against TCP fan-out: %s; %s; %d processors\n", what, b.world.about(), runtime.NumCPU())
+	title := "rmcast against TCP fan-out"
+	if b.plan.fec {
+		title = "rmcast's ways to repair"
+	}
+	fmt.Fprintf(b.stdout, "%s: %s; %s; %d processors\n", title, what, b.world.about(), runtime.NumCPU())
 }
 
 // write prints what is printed at the end, also of a run that was interrupted.
@@ -304,7 +323,7 @@ func (b *bench) write(args []string) error {
 	r := &b.results
 	r.Date, r.Command = time.Now(), strings.Join(append([]string{"go run ./bench"}, args...), " ")
 	r.Machine, r.Processors, r.World = machine(), runtime.NumCPU(), b.world.about()
-	r.Seed, r.File, r.Stream = b.seed, b.file, b.stream
+	r.Seed, r.File = b.seed, b.file
 	for _, run := range r.Runs {
 		if t := run.Sender.TCP; t != nil {
 			r.Congestion = t.Control
@@ -314,13 +333,13 @@ func (b *bench) write(args []string) error {
 		}
 	}
 	rows := medians(r.Rounds)
-	if b.stream != nil {
+	if b.delay {
 		r.Delays = rows
 	} else {
 		r.Rows = rows
 	}
-	if b.runs == 1 {
-		r.Rounds = nil
+	if r.Pairs = pairs(r.Rounds); b.runs == 1 {
+		r.Rounds, r.Pairs = nil, nil
 	}
 	if b.json {
 		e := json.NewEncoder(b.stdout)
@@ -351,8 +370,8 @@ func (b *bench) printEnd() {
 	switch {
 	case len(r.Rows)+len(r.Delays) == 0: // interrupted
 		return
-	case b.stream != nil:
-		delayTable(b.stdout, r.Delays, b.stream)
+	case b.delay:
+		delayTable(b.stdout, r.Delays)
 	default:
 		if b.runs > 1 {
 			fmt.Fprintf(b.stdout, "\nMedians of %d rounds\n", b.runs)
@@ -361,6 +380,7 @@ func (b *bench) printEnd() {
 				t.add(&r.Rows[i])
 			}
 		}
+		pairTable(b.stdout, r.Pairs)
 		fmt.Fprint(b.stdout, legend)
 	}
 	fmt.Fprintf(b.stdout, "\n%d of %d runs brought every byte to every receiver, by SHA-256; took %.0f s", b.complete, b.made, r.Took.Seconds())

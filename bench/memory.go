@@ -20,11 +20,11 @@ func (memory) about() string {
 	return "in memory, in one process: no namespaces here, so no TCP to compare with and no kernel on the way"
 }
 
-func (memory) schemes() []Scheme { return []Scheme{Rmcast} }
+func (memory) has(s Scheme) bool { return s.multicast() }
 
-func (m memory) open(_ context.Context, c *Cell, messages bool) (network, error) {
+func (m memory) open(_ context.Context, c *Cell) (network, error) {
 	n := &memoryNetwork{fabric: netem.NewFabric(netem.FabricConfig{Seed: m.seed, NoOffload: !c.Offload})}
-	if !messages {
+	if c.Messages == nil {
 		var err error
 		if n.payload, err = m.payload.load(c.Bytes); err != nil {
 			return nil, err
@@ -34,7 +34,8 @@ func (m memory) open(_ context.Context, c *Cell, messages bool) (network, error)
 	n.sender.SetEgress(netem.Impairment{Rate: int64(c.Link), Limit: 10000})
 	for i := range c.Receivers {
 		h := n.fabric.Host(fmt.Sprintf("fd00::1:%x", i+1))
-		h.SetIngress(netem.Impairment{Loss: c.Loss})
+		h.SetIngress(netem.Impairment{Loss: c.Loss, Delay: c.RTT / 2})
+		h.SetEgress(netem.Impairment{Delay: c.RTT / 2})
 		n.receivers = append(n.receivers, h)
 	}
 	return n, nil

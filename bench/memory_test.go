@@ -13,7 +13,7 @@ func TestMemory(t *testing.T) {
 	for _, loss := range []float64{0, 0.1} {
 		cell := testCell(2, 2<<20)
 		cell.Link, cell.Rate, cell.Loss = 100*flow.Mbps, 97*flow.Mbps, loss
-		run, err := r.measure(t.Context(), cell, Rmcast, nil)
+		run, err := r.measure(t.Context(), cell, Rmcast)
 		if err != nil {
 			t.Fatal(err)
 		}

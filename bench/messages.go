@@ -114,6 +114,7 @@ type Quantiles struct {
 	Count int           `json:"count"`
 	P50   time.Duration `json:"p50_ns"`
 	P99   time.Duration `json:"p99_ns"`
+	P999  time.Duration `json:"p999_ns"`
 	Max   time.Duration `json:"max_ns"`
 }
 
@@ -127,5 +128,5 @@ func quantiles(delays []int64) Quantiles {
 		i := int(q*float64(len(delays))+0.999999) - 1
 		return time.Duration(delays[max(i, 0)])
 	}
-	return Quantiles{len(delays), rank(0.5), rank(0.99), time.Duration(delays[len(delays)-1])}
+	return Quantiles{len(delays), rank(0.5), rank(0.99), rank(0.999), time.Duration(delays[len(delays)-1])}
 }

@@ -91,11 +91,11 @@ func TestQuantiles(t *testing.T) {
 	for i := range 1000 {
 		delays = append(delays, int64((i*7919)%1000+1)) // 1 … 1000 in some order
 	}
-	want := Quantiles{1000, 500, 990, 1000}
+	want := Quantiles{1000, 500, 990, 999, 1000}
 	if got := quantiles(delays); got != want {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if got := quantiles([]int64{5}); got != (Quantiles{1, 5, 5, 5}) {
+	if got := quantiles([]int64{5}); got != (Quantiles{1, 5, 5, 5, 5}) {
 		t.Errorf("of one: %v", got)
 	}
 	if got := quantiles(nil); got != (Quantiles{}) {

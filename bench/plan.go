@@ -2,21 +2,12 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/rmcast/rmcast/flow"
 )
 
-// Scheme is one way to bring the same bytes to every receiver.
-type Scheme string
-
-const (
-	Rmcast Scheme = "rmcast" // this library: one multicast stream
-	FanOut Scheme = "tcp"    // one TCP connection to each receiver
-)
-
-// Cell is one condition to measure both schemes under: a network and an amount of data.
+// Cell is one condition to measure all schemes under: a network and an amount of data.
 type Cell struct {
 	Link      flow.Rate `json:"link"` // what the sender's link is shaped to, frames counted; 0: not shaped
 	Rate      flow.Rate `json:"rate"` // what the source is told to send, IP packets counted
@@ -26,7 +17,10 @@ type Cell struct {
 	// Netem is what the kernel's netem does to what each receiver is sent and sends, in tc's words; Loss comes on top of it on the
 	// way to the receivers, or is the mean of what it loses there itself. "": the packet filter makes Loss.
 	Netem string `json:"netem,omitempty"`
-	Bytes int64  `json:"bytes"` // at most; ends of long cells are cut
+	// RTT is the round trip that links of a netem.Relay make; 0: none but the machine's own.
+	RTT      time.Duration `json:"rtt_ns,omitempty"`
+	Bytes    int64         `json:"bytes"`              // at most; ends of long cells are cut
+	Messages *Stream       `json:"messages,omitempty"` // sent in place of Bytes
 
 	Schemes []Scheme                 `json:"-"`
 	Cut     map[Scheme]time.Duration `json:"-"` // when to stop and count what has arrived
@@ -61,10 +55,10 @@ func (c *Cell) String() string {
 
 // Minimum is the least number of IP bytes a byte of use can cost under the scheme.
 func (c *Cell) Minimum(s Scheme) float64 {
-	if s == FanOut {
+	if !s.multicast() {
 		return fanOutMinimum(c.Receivers, c.Loss)
 	}
-	return multicastMinimum(c.Receivers, c.Loss)
+	return multicastMinimum(s, c.Receivers, c.Loss)
 }
 
 // planOptions is what the flags say about the cells.
@@ -82,6 +76,7 @@ type planOptions struct {
 	unshaped  bool
 	netem     string // not "": neither of these, but links with this
 	schemes   []Scheme
+	fec       bool // they are ways to repair: cells that tell them apart
 }
 
 const (
@@ -123,7 +118,7 @@ func (o *planOptions) shapedCells() []Cell {
 			if o.wants(r, loss) {
 				single = append(single, c)
 			}
-			if loss == 0 {
+			if loss == 0 && !o.fec {
 				c.Offload = true
 				whole = append(whole, c)
 			}
@@ -139,6 +134,8 @@ func (o *planOptions) groups() []int {
 		return o.receivers
 	case o.quick:
 		return []int{1, 2}
+	case o.fec:
+		return []int{1, 8, 16}
 	default:
 		return []int{1, 2, 4, 8}
 	}
@@ -151,15 +148,17 @@ func (o *planOptions) losses() []float64 {
 		return o.loss
 	case o.quick:
 		return []float64{0, 0.1}
+	case o.fec:
+		return []float64{0, 0.01, 0.1, 0.2}
 	default:
 		return []float64{0, 0.01, 0.05, 0.1, 0.2}
 	}
 }
 
-// wants reports whether a shaped cell without offloads is in the plan: every one that was named or with -full or -quick,
+// wants reports whether a shaped cell without offloads is in the plan: every one that was named or with -full, -quick or -fec,
 // else every group at 10 % loss, the largest at all losses, and the smallest at none.
 func (o *planOptions) wants(receivers int, loss float64) bool {
-	if o.full || o.quick || o.receivers != nil || o.loss != nil {
+	if o.full || o.quick || o.fec || o.receivers != nil || o.loss != nil {
 		return true
 	}
 	return loss == 0.1 || receivers == 8 || loss == 0 && receivers == 1
@@ -195,8 +194,8 @@ func (o *planOptions) unshapedCells(receivers int) []Cell {
 	if receivers == 1 || receivers == 8 || o.full || o.receivers != nil {
 		add(rate, 0, true, o.schemes)
 	}
-	if (receivers == 1 && !o.quick || o.full) && slices.Contains(o.schemes, Rmcast) {
-		add(flow.Unlimited, 0, true, []Scheme{Rmcast}) // TCP has no rate: it is in the row above
+	if m := multicastOf(o.schemes); (receivers == 1 && !o.quick || o.full) && len(m) > 0 {
+		add(flow.Unlimited, 0, true, m) // TCP has no rate: it is in the row above
 	}
 	if o.full {
 		for _, loss := range o.losses() {
@@ -211,9 +210,12 @@ func (o *planOptions) finish(c Cell) Cell {
 	if c.Schemes == nil {
 		c.Schemes = o.schemes
 	}
-	c.Cut = map[Scheme]time.Duration{Rmcast: o.cut, FanOut: o.cut}
-	if c.Loss > 0 {
-		c.Cut[FanOut] = min(o.cut, o.lossyCut)
+	c.Cut = map[Scheme]time.Duration{}
+	for _, s := range c.Schemes {
+		c.Cut[s] = o.cut
+		if c.Loss > 0 && !s.multicast() {
+			c.Cut[s] = min(o.cut, o.lossyCut)
+		}
 	}
 	return c
 }

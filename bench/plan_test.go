@@ -16,8 +16,7 @@ func planOf(t *testing.T, args ...string) []Cell {
 		t.Fatal(err)
 	}
 	if o.delay {
-		cells, _ := delayPlan(o)
-		return cells
+		return delayPlan(o)
 	}
 	return plan(o.plan)
 }
@@ -106,6 +105,23 @@ func TestNetemPlan(t *testing.T) {
 	}
 }
 
+func TestRepairPlan(t *testing.T) {
+	cells := planOf(t, "-fec", "all")
+	for _, c := range cells {
+		if len(c.Schemes) != 5 || c.Cut["proactive=8"] == 0 {
+			t.Errorf("%v: schemes %v, cut %v", &c, c.Schemes, c.Cut)
+		}
+	}
+	if n := len(cells); n < 10 || n > 20 {
+		t.Errorf("%d cells", n)
+	}
+	cells = planOf(t, "-delay", "-fec", "replay,proactive=4", "-messages", "40M,10/s", "-delay-for", "30s", "-loss", "1", "-rtt", "1ms")
+	if len(cells) != 2 || cells[0].Messages.Rate != 40*flow.Mbps || cells[1].Messages.Count != 300 || cells[1].RTT != time.Millisecond ||
+		cells[1].Messages.String() != "10 messages a second" || len(cells[1].Schemes) != 2 || cells[1].Cut[Replay] < 40*time.Second {
+		t.Errorf("%+v", cells)
+	}
+}
+
 func TestPlanFlags(t *testing.T) {
 	if n := len(planOf(t, "-r", "3", "-loss", "2,7", "-setting", "shaped")); n != 2 {
 		t.Errorf("named cells: %d, want 2", n)
@@ -120,8 +136,10 @@ func TestPlanFlags(t *testing.T) {
 		t.Errorf("-full has %d cells, the default %d", full, normal)
 	}
 	for _, c := range planOf(t, "-full") {
-		if c.Cut[FanOut] != 15*time.Second {
-			t.Errorf("-full cuts %v after %v", &c, c.Cut[FanOut])
+		for _, s := range c.Schemes {
+			if c.Cut[s] != 15*time.Second {
+				t.Errorf("-full cuts %s, %v after %v", s, &c, c.Cut[s])
+			}
 		}
 	}
 	for _, c := range planOf(t, "-delay", "-delay-for", "60s") {
@@ -134,7 +152,8 @@ func TestPlanFlags(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		{"-link", "1k"}, {"-r", "0"}, {"-r", "1000"}, {"-loss", "99"}, {"-loss", "x"}, {"-size", "lots"}, {"-only", "norm"},
-		{"-setting", "odd"}, {"-netem", "delay 1ms"}, {"-setting", "netem", "-netem", "late"}, {"-setting", "netem", "-full"},
+		{"-fec", "more"}, {"-fec", "proactive=0"}, {"-fec", "proactive=65"}, {"-fec", "tcp"}, {"-fec", "replay", "-only", "rmcast"},
+		{"-rtt", "1ms"}, {"-messages", "40M"}, {"-delay", "-messages", "0/s"}, {"-delay", "-rtt", "-1ms"}, {"-setting", "odd"}, {"-netem", "delay 1ms"}, {"-setting", "netem", "-netem", "late"}, {"-setting", "netem", "-full"},
 		{"-setting", "netem", "-netem", "loss 1%", "-loss", "1"}, {"-setting", "netem", "-memory"}, {"-full", "-quick"}, {"-runs", "0"}, {"-cut", "1ms"}, {"8"}, {"-rate", "5"}, {"-link", "unlimited"},
 	} {
 		if _, err := parse(args, io.Discard); err == nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -56,6 +57,14 @@ func (s *Stream) interval() time.Duration {
 	return time.Duration(float64(s.Bytes) * 8e9 / float64(s.Rate))
 }
 
+// String names the pace: "40 Mbit/s", or "10 messages a second" where they are few.
+func (s *Stream) String() string {
+	if s.Rate < flow.Mbps {
+		return fmt.Sprintf("%.3g messages a second", float64(s.Rate)/float64(8*s.Bytes))
+	}
+	return s.Rate.String()
+}
+
 // Command is what the parent says after the job.
 type Command struct {
 	Go   bool `json:",omitempty"`
@@ -100,9 +109,11 @@ type RmcastInfo struct {
 	Packets    uint64 `json:"packets"`  // sent, all types
 	IPBytes    uint64 `json:"ip_bytes"` // sent, all types, with IP and UDP headers
 	Data       uint64 `json:"odata"`
-	Repairs    uint64 `json:"rdata"`
-	NAKs       uint64 `json:"nak_packets"` // sent by a receiver, received by the source
-	NAKed      uint64 `json:"nak_numbers"` // sequence numbers in them
+	Repairs    uint64 `json:"rdata"`        // parity among them
+	Parity     uint64 `json:"parity_rdata"` // parity that was asked for
+	Ahead      uint64 `json:"parity_odata"` // parity that was not
+	NAKs       uint64 `json:"nak_packets"`  // sent by a receiver, received by the source
+	NAKed      uint64 `json:"nak_numbers"`  // sequence numbers in them
 	Suppressed uint64 `json:"naks_suppressed"`
 	Lost       uint64 `json:"lost"`  // packets reported as lost for good
 	Drops      uint64 `json:"drops"` // counted by the endpoint's sockets

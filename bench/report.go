@@ -28,8 +28,8 @@ type Results struct {
 	Took       time.Duration `json:"took_ns"`
 	Rows       []Row         `json:"rows"` // the median round of each
 	Rounds     []Row         `json:"rounds,omitempty"`
+	Pairs      []Pair        `json:"pairs,omitempty"`
 	Delays     []Row         `json:"delays,omitempty"`
-	Stream     *Stream       `json:"stream,omitempty"`
 	Runs       []*Run        `json:"runs"` // everything, as measured
 }
 
@@ -41,7 +41,14 @@ type page struct {
 	Sections                           []pageSection
 	Heads                              []pageField
 	Legend                             string
-	DelayRows                          [][]string
+	Schemes                            []Scheme // beside rmcast and tcp
+	DelayHeads                         []string
+	DelaySections                      []delaySection
+}
+
+type delaySection struct {
+	Title string
+	Rows  [][]string
 }
 
 // pageField is a cell of a table.
@@ -81,8 +88,20 @@ func (r *Results) writeHTML(w io.Writer) error {
 		last := &p.Sections[len(p.Sections)-1]
 		last.Rows = append(last.Rows, pr)
 	}
+	p.DelayHeads = delayHeads
 	for i := range r.Delays {
-		p.DelayRows = append(p.DelayRows, delayFields(&r.Delays[i], r.Stream))
+		row := &r.Delays[i]
+		title := delayTitle(&row.Cell)
+		if n := len(p.DelaySections); n == 0 || p.DelaySections[n-1].Title != title {
+			p.DelaySections = append(p.DelaySections, delaySection{Title: title})
+		}
+		last := &p.DelaySections[len(p.DelaySections)-1]
+		last.Rows = append(last.Rows, delayFields(row))
+	}
+	for _, row := range slices.Concat(r.Rows, r.Delays) {
+		if s := row.Scheme; s != Rmcast && s != FanOut && !slices.Contains(p.Schemes, s) {
+			p.Schemes = append(p.Schemes, s)
+		}
 	}
 	return reportTemplate.Execute(w, p)
 }
@@ -100,6 +119,7 @@ func (r *Results) charts() []*chart {
 	goodput := func(row *Row) float64 { return row.Goodput / 1e6 }
 	byGroup := func(row *Row) string { return fmt.Sprintf("R = %d", row.Cell.Receivers) }
 	byLoss := func(row *Row) string { return percent(row.Cell.Loss) + " loss" }
+	byStream := func(row *Row) string { return fmt.Sprintf("%v, %v", row.Cell.Messages, percent(row.Cell.Loss)) }
 	whole := pick(r.Rows, func(row *Row) bool { return row.Cell.Shaped() && row.Cell.Offload })
 	single := pick(r.Rows, func(row *Row) bool { return row.Cell.Shaped() && !row.Cell.Offload })
 	if len(whole) == 0 {
@@ -123,9 +143,9 @@ func (r *Results) charts() []*chart {
 	least := func(row *Row) float64 { return row.Minimum }
 	add(&chart{Title: fmt.Sprintf("IP bytes sent for a byte of use, %d receivers", largest), Unit: "bytes",
 		Note: "Black lines: the least that theory allows the scheme."}, rows, byLoss, sent, least)
-	rows = pick(rows, func(row *Row) bool { return row.Scheme == Rmcast })
+	rows = pick(rows, func(row *Row) bool { return row.Scheme.multicast() })
 	add(&chart{Title: fmt.Sprintf("The same for rmcast alone, %d receivers", largest), Unit: "bytes",
-		Note: "Black lines: the least that repeating lost packets allows."}, rows, byLoss, sent, least)
+		Note: "Black lines: the least that theory allows the scheme."}, rows, byLoss, sent, least)
 	add(&chart{Title: "CPU of the whole machine, no loss", Unit: "s/GB of use"}, whole, byGroup,
 		func(row *Row) float64 { return row.MachineCPU }, nil)
 	add(&chart{Title: "CPU of the sender, no loss", Unit: "s/GB of use"}, whole, byGroup,
@@ -144,7 +164,7 @@ func (r *Results) charts() []*chart {
 		{"99th percentile", func(row *Row) float64 { return float64(row.Delay.P99) / 1e6 }},
 	} {
 		rows := pick(r.Delays, func(row *Row) bool { return row.Delay != nil })
-		add(&chart{Title: "Delay of messages, " + q.name, Unit: "ms", Log: true}, rows, byLoss, q.value, nil)
+		add(&chart{Title: "Delay of messages, " + q.name, Unit: "ms", Log: true}, rows, byStream, q.value, nil)
 	}
 	return out
 }

@@ -10,9 +10,9 @@ import (
 // world makes networks: of namespaces, or in memory.
 type world interface {
 	// open makes the cell's network with a sender and its receivers, none of which runs yet.
-	open(ctx context.Context, c *Cell, messages bool) (network, error)
+	open(ctx context.Context, c *Cell) (network, error)
 	about() string // where the endpoints live, for the head of the report
-	schemes() []Scheme
+	has(s Scheme) bool
 }
 
 // network is one sender and some receivers behind a link.
@@ -47,7 +47,6 @@ type Run struct {
 	Cell      Cell          `json:"cell"`
 	Scheme    Scheme        `json:"scheme"`
 	Round     int           `json:"round"`
-	Messages  *Stream       `json:"messages,omitempty"`
 	Want      string        `json:"sha256"` // of what was to arrive
 	WasCut    bool          `json:"cut"`
 	Sender    Report        `json:"sender"`
@@ -73,15 +72,15 @@ type runner struct {
 
 // measure runs one scheme once. The run is good for the report even if not all arrived; an error means there is nothing
 // to report.
-func (r *runner) measure(ctx context.Context, cell Cell, s Scheme, messages *Stream) (run *Run, err error) {
+func (r *runner) measure(ctx context.Context, cell Cell, s Scheme) (run *Run, err error) {
 	begin := time.Now()
-	net, err := r.world.open(ctx, &cell, messages != nil)
+	net, err := r.world.open(ctx, &cell)
 	if err != nil {
 		return nil, fmt.Errorf("network for %v: %w", &cell, err)
 	}
 	defer func() { err = errors.Join(err, net.close()) }()
-	run = &Run{Cell: cell, Scheme: s, Messages: messages}
-	if messages == nil {
+	run = &Run{Cell: cell, Scheme: s}
+	if cell.Messages == nil {
 		if run.Want, err = r.payload.sha256(cell.Bytes); err != nil {
 			return nil, err
 		}
@@ -116,7 +115,7 @@ func (r *runner) measure(ctx context.Context, cell Cell, s Scheme, messages *Str
 
 // complete adds to a job what does not depend on the place.
 func (r *runner) complete(j Job, run *Run) Job {
-	j.Rate, j.Bytes, j.Messages = run.Cell.Rate, run.Cell.Bytes, run.Messages
+	j.Rate, j.Bytes, j.Messages = run.Cell.Rate, run.Cell.Bytes, run.Cell.Messages
 	j.Control, j.Verbose = r.control, r.verbose
 	return j
 }
@@ -175,7 +174,7 @@ func (r *runner) transfer(ctx context.Context, run *Run, net network, sender *re
 		return err
 	}
 	run.Sender = *sender.report
-	if run.Messages != nil {
+	if run.Cell.Messages != nil {
 		run.Want = run.Sender.SHA256
 	}
 	for _, rem := range receivers {
@@ -266,10 +265,7 @@ func (r *runner) tell(run *Run, receivers []*remote, elapsed time.Duration) {
 	if r.progress == nil {
 		return
 	}
-	total := run.Cell.Bytes
-	if run.Messages != nil {
-		total = int64(run.Messages.Count) * int64(run.Messages.Bytes)
-	}
+	total := run.bytes()
 	least := total
 	for _, rem := range receivers {
 		if rem.report == nil {

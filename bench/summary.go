@@ -33,8 +33,9 @@ type Row struct {
 	NAKs        uint64     `json:"naks"`            // packets, of all receivers
 	Suppressed  uint64     `json:"naks_suppressed"` // not sent because somebody else had asked
 	NAKsPerLoss float64    `json:"naks_per_loss"`
-	Lost        uint64     `json:"lost"`  // packets nobody could repair, summed over receivers
-	Drops       uint64     `json:"drops"` // by sockets, queues and backlogs: loss that was not asked for
+	Parity      float64    `json:"parity"` // share of what the source sent for repair, asked for or not
+	Lost        uint64     `json:"lost"`   // packets nobody could repair, summed over receivers
+	Drops       uint64     `json:"drops"`  // by sockets, queues and backlogs: loss that was not asked for
 	Problems    []string   `json:"problems,omitempty"`
 	Delay       *Quantiles `json:"delay,omitempty"`
 }
@@ -91,7 +92,7 @@ func failed(c Cell, s Scheme, err error) Row {
 
 // bytes is what each receiver should get.
 func (run *Run) bytes() int64 {
-	if m := run.Messages; m != nil {
+	if m := run.Cell.Messages; m != nil {
 		return int64(m.Count) * int64(m.Bytes)
 	}
 	return run.Cell.Bytes
@@ -171,6 +172,9 @@ func (row *Row) addRepair(run *Run) {
 	if m := run.Sender.Rmcast; m != nil && m.Repairs > 0 {
 		row.NAKsPerLoss = float64(asked) / float64(m.Repairs)
 	}
+	if m := run.Sender.Rmcast; m != nil && m.Repairs+m.Ahead > 0 {
+		row.Parity = float64(m.Parity+m.Ahead) / float64(m.Repairs+m.Ahead)
+	}
 	var delays []int64
 	for i := range run.Receivers {
 		delays = append(delays, run.Receivers[i].Delays...)
@@ -191,17 +195,13 @@ func (row *Row) remark() string {
 	return fmt.Sprintf("%s; and %d more", strings.Join(row.Problems[:most], "; "), len(row.Problems)-most)
 }
 
-// medians keeps for each cell and scheme the row whose goodput is the median of the rounds; the order is that of the first
-// round.
+// medians keeps for each cell and scheme the row whose goodput, or 99th percentile of delay, is the median of the rounds; the order is
+// that of the first round.
 func medians(rows []Row) []Row {
-	type key struct {
-		cell   string
-		scheme Scheme
-	}
-	var order []key
-	groups := map[key][]Row{}
+	var order []rowKey
+	groups := map[rowKey][]Row{}
 	for _, row := range rows {
-		k := key{fmt.Sprint(row.Cell.Link, row.Cell.Rate, row.Cell.Receivers, row.Cell.Loss, row.Cell.Offload, row.Cell.Netem), row.Scheme}
+		k := row.key()
 		if groups[k] == nil {
 			order = append(order, k)
 		}
@@ -210,8 +210,71 @@ func medians(rows []Row) []Row {
 	var out []Row
 	for _, k := range order {
 		g := groups[k]
-		slices.SortStableFunc(g, func(a, b Row) int { return cmp.Compare(a.Goodput, b.Goodput) })
+		slices.SortStableFunc(g, func(a, b Row) int {
+			if a.Delay != nil && b.Delay != nil {
+				return cmp.Compare(a.Delay.P99, b.Delay.P99)
+			}
+			return cmp.Compare(a.Goodput, b.Goodput)
+		})
 		out = append(out, g[len(g)/2])
+	}
+	return out
+}
+
+// rowKey is what the rows of several rounds have in common.
+type rowKey struct {
+	cell   string
+	scheme Scheme
+}
+
+func (row *Row) key() rowKey {
+	c := row.Cell
+	c.Schemes, c.Cut, c.Messages = nil, nil, nil
+	return rowKey{fmt.Sprint(c, row.Cell.Messages), row.Scheme}
+}
+
+// Pair is how the goodput of a scheme compares with that of the cell's first scheme in the same round: quotients over all rounds.
+type Pair struct {
+	Cell   Cell    `json:"cell"`
+	Scheme Scheme  `json:"scheme"`
+	Of     Scheme  `json:"of"`
+	Rounds int     `json:"rounds"`
+	Median float64 `json:"median"`
+	Least  float64 `json:"least"`
+	Most   float64 `json:"most"`
+}
+
+// pairs compares the multicast schemes of each cell, round by round, so that what slows the machine down for a while slows both.
+func pairs(rows []Row) []Pair {
+	type roundOf struct {
+		cell  string
+		round int
+	}
+	first := map[roundOf]*Row{}
+	quotients := map[rowKey][]float64{}
+	var out []Pair
+	var order []rowKey
+	for i := range rows {
+		row := &rows[i]
+		k := row.key()
+		r := roundOf{k.cell, row.Round}
+		switch base := first[r]; {
+		case !row.Scheme.multicast() || !row.Complete || row.Delay != nil || row.Goodput <= 0:
+		case base == nil:
+			first[r] = row
+		case base.Scheme != row.Scheme:
+			if quotients[k] == nil {
+				order = append(order, k)
+				out = append(out, Pair{Cell: row.Cell, Scheme: row.Scheme, Of: base.Scheme})
+			}
+			quotients[k] = append(quotients[k], row.Goodput/base.Goodput)
+		}
+	}
+	for i, k := range order {
+		q := quotients[k]
+		slices.Sort(q)
+		n := len(q)
+		out[i].Rounds, out[i].Median, out[i].Least, out[i].Most = n, (q[(n-1)/2]+q[n/2])/2, q[0], q[n-1]
 	}
 	return out
 }

@@ -44,7 +44,7 @@ func TestSummarise(t *testing.T) {
 		{"time", row.Time.Seconds(), 2.5},
 		{"sent IP bytes", float64(row.SentIP), 60e6},
 		{"sent per useful", row.Sent, 60e6 / (32 << 20)},
-		{"minimum", row.Minimum, multicastMinimum(8, 0.1)},
+		{"minimum", row.Minimum, multicastMinimum(Rmcast, 8, 0.1)},
 		{"sender's CPU", row.SenderCPU.Total(), 1.5 / gb},
 		{"a receiver's CPU", row.ReceiverCPU.Total(), 0.2 / gb},
 		{"machine's CPU", row.MachineCPU, 3 / gb},
@@ -113,6 +113,23 @@ func TestMedians(t *testing.T) {
 	}
 }
 
+func TestPairs(t *testing.T) {
+	var rows []Row
+	for round, g := range []float64{100, 50, 80} {
+		row := Row{Scheme: Replay, Round: round, Goodput: g, Complete: true}
+		rows = append(rows, row)
+		row.Scheme, row.Goodput = Demand, g*(0.9+float64(round)/10)
+		rows = append(rows, row)
+		row.Scheme, row.Complete = LeastBytes, false
+		rows = append(rows, row)
+	}
+	got := pairs(rows)
+	if len(got) != 1 || got[0].Scheme != Demand || got[0].Of != Replay || got[0].Rounds != 3 ||
+		!near(got[0].Median, 1) || !near(got[0].Least, 0.9) || !near(got[0].Most, 1.1) {
+		t.Errorf("pairs %+v", got)
+	}
+}
+
 func TestTableIsAligned(t *testing.T) {
 	var b bytes.Buffer
 	tab := &table{w: &b}
@@ -144,14 +161,15 @@ func TestReportIsWholeHTML(t *testing.T) {
 	row := summarise(run)
 	tcp := row
 	tcp.Scheme, tcp.Complete, tcp.Problems = FanOut, false, []string{"<cut>"}
-	delay := Row{Cell: Cell{Receivers: 4, Loss: 0.01}, Scheme: Rmcast, Delay: &Quantiles{100, 1e6, 5e6, 9e6}}
-	r := Results{Date: time.Unix(0, 0), Rows: []Row{row, tcp}, Delays: []Row{delay}, Stream: &Stream{Count: 25, Bytes: 1400, Rate: flow.Mbps}}
+	stream := &Stream{Count: 25, Bytes: 1400, Rate: flow.Mbps}
+	delay := Row{Cell: Cell{Receivers: 4, Loss: 0.01, Messages: stream}, Scheme: "proactive=8", Complete: true, Delay: &Quantiles{100, 1e6, 5e6, 7e6, 9e6}}
+	r := Results{Date: time.Unix(0, 0), Rows: []Row{row, tcp}, Delays: []Row{delay}}
 	var b bytes.Buffer
 	if err := r.writeHTML(&b); err != nil {
 		t.Fatal(err)
 	}
 	out := b.String()
-	for _, want := range []string{"<svg", `class="bar rmcast"`, `class="bar tcp cut"`, "&lt;cut&gt;", "Delay of messages", "</html>", "link"} {
+	for _, want := range []string{"<svg", `class="bar rmcast"`, `class="bar tcp cut"`, `class="bar proactive"`, `class="key proactive"`, "&lt;cut&gt;", "Delay of messages", "</html>", "link"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("report lacks %q", want)
 		}

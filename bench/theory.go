@@ -1,6 +1,6 @@
 package main
 
-import "math"
+import "github.com/rmcast/rmcast/flow"
 
 // What one packet of each scheme weighs over IPv6 at an MTU of 1500.
 const (
@@ -11,23 +11,25 @@ const (
 	tcpOpts       = 12
 )
 
-// replayMinimum is how often a packet goes out on average until each of receivers, losing independently with the
-// probability loss, has it, when every repair repeats the packet: E[max of geometric] = Σ_{k≥0} (1 − (1 − loss^k)^receivers).
-func replayMinimum(receivers int, loss float64) float64 {
-	sum, power := 0.0, 1.0
-	for {
-		term := 1 - math.Pow(1-power, float64(receivers))
-		if term < 1e-12 {
-			return sum
-		}
-		sum += term
-		power *= loss
+// sendings is how many packets go out for each data packet on average until each of receivers, losing independently with the probability
+// loss, has it, if a sender of the scheme knows what everybody lacks and wastes nothing.
+//
+//   - Repair by replay repeats the packet: the expected maximum of geometric distributions, flow.ReplayCost.
+//   - Parity makes up for any loss of its group of 64. A receiver needs any 64 packets of it, data or parity, so N, those that have to go
+//     out until all receivers hold as many, is the greatest of negative binomial variables: E[N]/64, flow.ParityCost. Lost repairs are in it.
+//     That is also a bound for a source that repairs some losses by replay.
+//   - If the first h parity packets go out before anybody asks, it is E[max(N, 64+h)]/64, flow.ProactiveCost.
+func sendings(s Scheme, receivers int, loss float64) float64 {
+	cfg, _ := s.fec()
+	if cfg.Off {
+		return flow.ReplayCost(loss, float64(receivers))
 	}
+	return flow.ProactiveCost(cfg.WithDefaults().GroupSize, cfg.Proactive, loss, float64(receivers))
 }
 
-// multicastMinimum is the least number of IP bytes a replaying multicast sender needs for one byte of use to every receiver.
-func multicastMinimum(receivers int, loss float64) float64 {
-	return replayMinimum(receivers, loss) * rmcastPacket / rmcastPayload
+// multicastMinimum is the least number of IP bytes a multicast sender of the scheme needs for one byte of use to every receiver.
+func multicastMinimum(s Scheme, receivers int, loss float64) float64 {
+	return sendings(s, receivers, loss) * rmcastPacket / rmcastPayload
 }
 
 // fanOutMinimum is the same for one TCP connection to each receiver: every one repeats only its own losses.

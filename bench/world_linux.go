@@ -50,7 +50,7 @@ func chooseWorld(o *options, p *payload, stderr io.Writer) (world, error) {
 	if !o.memory {
 		err := netem.Available()
 		if err == nil {
-			return namespaces{payload: p, verbose: o.verbose}, nil
+			return namespaces{payload: p, seed: o.seed, verbose: o.verbose}, nil
 		}
 		fmt.Fprintln(stderr, "bench:", err)
 	}
@@ -60,6 +60,7 @@ func chooseWorld(o *options, p *payload, stderr io.Writer) (world, error) {
 // namespaces is the world of real sockets: the sender and each receiver is a process in a network namespace of its own.
 type namespaces struct {
 	payload *payload
+	seed    uint64 // of a Relay's links
 	verbose bool
 }
 
@@ -67,9 +68,12 @@ func (namespaces) about() string {
 	return "every endpoint a process in a network namespace of its own, joined by veth and a bridge, over IPv6"
 }
 
-func (namespaces) schemes() []Scheme { return []Scheme{Rmcast, FanOut} }
+func (namespaces) has(Scheme) bool { return true }
 
-func (w namespaces) open(_ context.Context, c *Cell, _ bool) (network, error) {
+func (w namespaces) open(_ context.Context, c *Cell) (network, error) {
+	if c.RTT > 0 {
+		return w.openRelay(c)
+	}
 	cfg := netem.LabConfig{Receivers: c.Receivers, Rate: int64(c.Link), Wire: !c.Offload}
 	if c.Netem == "" {
 		cfg.Loss = c.Loss
@@ -78,7 +82,7 @@ func (w namespaces) open(_ context.Context, c *Cell, _ bool) (network, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &labNetwork{Lab: lab, world: w, receivers: c.Receivers, qdiscs: c.Netem != ""}
+	n := &labNetwork{places: places{lab, w, c.Receivers}, lab: lab, qdiscs: c.Netem != ""}
 	if n.qdiscs {
 		if err := n.setQdiscs(c); err != nil {
 			return nil, errors.Join(err, lab.Close())
@@ -87,11 +91,20 @@ func (w namespaces) open(_ context.Context, c *Cell, _ bool) (network, error) {
 	return n, nil
 }
 
-type labNetwork struct {
-	*netem.Lab
+// places are the namespaces of a Lab or a Relay.
+type places struct {
+	nodes interface {
+		Start(n netem.Node, cmd *exec.Cmd) error
+		Close() error
+	}
 	world     namespaces
 	receivers int
-	qdiscs    bool // make the loss
+}
+
+type labNetwork struct {
+	places
+	lab    *netem.Lab
+	qdiscs bool // make the loss
 }
 
 // setQdiscs sets the kernel's netem at the receivers.
@@ -101,14 +114,14 @@ func (n *labNetwork) setQdiscs(c *Cell) error {
 		return err
 	}
 	for i := range netem.Node(n.receivers) {
-		if err := n.SetQdisc(i, in, out); err != nil {
+		if err := n.lab.SetQdisc(i, in, out); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (n *labNetwork) job(index int, s Scheme) Job {
+func (n *places) job(index int, s Scheme) Job {
 	j := Job{Scheme: s, Send: index < 0, Interface: netem.LabInterface, Group: group, File: payloadFD}
 	for i := range n.receivers {
 		if index < 0 || index == i {
@@ -119,7 +132,7 @@ func (n *labNetwork) job(index int, s Scheme) Job {
 }
 
 // start re-executes this program as an endpoint in the node's namespace.
-func (n *labNetwork) start(index int, job Job) (*remote, error) {
+func (n *places) start(index int, job Job) (*remote, error) {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args[0] = os.Args[0]
 	cmd.Env = append(os.Environ(), roleEnv+"=1")
@@ -139,7 +152,7 @@ func (n *labNetwork) start(index int, job Job) (*remote, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := n.Start(netem.Node(index), cmd); err != nil {
+	if err := n.nodes.Start(netem.Node(index), cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", endpointName(index), err)
 	}
 	p := &process{name: endpointName(index), cmd: cmd, stdin: stdin, stderr: stderr,
@@ -162,7 +175,7 @@ func (n *labNetwork) start(index int, job Job) (*remote, error) {
 func (n *labNetwork) losses() (l Losses, err error) {
 	for i := range n.receivers {
 		if n.qdiscs {
-			in, _, err := n.QdiscStats(netem.Node(i))
+			in, _, err := n.lab.QdiscStats(netem.Node(i))
 			if err != nil {
 				return l, err
 			}
@@ -170,19 +183,47 @@ func (n *labNetwork) losses() (l Losses, err error) {
 			l.Passed += in.Packets
 			continue
 		}
-		c, err := n.Counters(netem.Node(i))
+		c, err := n.lab.Counters(netem.Node(i))
 		if err != nil {
 			return l, err
 		}
 		l.Dropped += c.Lost
 		l.Passed += c.RxPackets - c.Lost
 	}
-	c, err := n.Counters(netem.Sender)
+	c, err := n.lab.Counters(netem.Sender)
 	l.Queue = c.QueueDrops
 	return l, err
 }
 
-func (n *labNetwork) close() error { return n.Close() }
+func (n *places) close() error { return n.nodes.Close() }
+
+// openRelay makes a network whose links have the cell's loss on the way to the receivers and half its round trip in each direction.
+func (w namespaces) openRelay(c *Cell) (network, error) {
+	half := netem.Impairment{Delay: c.RTT / 2}
+	down := half
+	down.Loss = c.Loss
+	relay, err := netem.NewRelay(netem.RelayConfig{Receivers: c.Receivers, Topology: netem.Star(down, half), Seed: w.seed})
+	if err != nil {
+		return nil, err
+	}
+	return &relayNetwork{places{relay, w, c.Receivers}, relay}, nil
+}
+
+type relayNetwork struct {
+	places
+	relay *netem.Relay
+}
+
+func (n *relayNetwork) losses() (l Losses, err error) {
+	for i := range n.receivers {
+		in := n.relay.Counters(netem.Node(i)).Ingress
+		l.Dropped += in.Lost
+		l.Passed += in.Arrived
+	}
+	t := n.relay.Totals()
+	l.Queue = t.TooLate + t.InFlight + t.Refused
+	return l, nil
+}
 
 // process is an endpoint in a process.
 type process struct {
