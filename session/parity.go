@@ -29,19 +29,25 @@ func groupBase(n seq.Num, k int) seq.Num { return n &^ seq.Num(k-1) }
 // groupSpan is all numbers of the group at base.
 func groupSpan(base seq.Num, k int) seq.Range { return seq.Range{From: base, To: base.Add(k)} }
 
-// trailer is what a packet takes part with in parity beside its payload: checksum, length, OPT_FRAGMENT.
+// trailer is what a packet takes part with in parity beside its payload: check, length, OPT_FRAGMENT.
 type trailer [4 + len(wire.EncodedFragment{})]byte
 
 // trailerOf returns the trailer of a data packet, whose payload has the given sum.
 func trailerOf(p window.Packet, sum uint16) (t trailer) {
-	binary.BigEndian.PutUint16(t[:2], sum)
 	binary.BigEndian.PutUint16(t[2:4], uint16(len(p.Payload)))
 	e := wire.NullFragment
 	if p.Fragment.Length > 0 {
 		e = wire.Fragment(p.Fragment).Encode()
 	}
 	copy(t[4:], e[:])
+	binary.BigEndian.PutUint16(t[:2], t.check(sum))
 	return t
+}
+
+// check is by what a restored packet is known to be right: the sum of its payload, which zeros at the end do not change, with length and
+// fragment.
+func (t *trailer) check(sum uint16) uint16 {
+	return sum ^ binary.BigEndian.Uint16(t.length()) ^ wire.Sum(t.fragment())
 }
 
 // Parts of a trailer.

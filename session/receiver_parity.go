@@ -48,6 +48,7 @@ type repairing struct {
 	open    int              // how many of them are open
 	ends    seq.Num          // the first end of those
 	held    int              // parity packets, in all groups
+	gap     time.Duration    // between the latest two parity packets of a group
 	code    *fec.Code
 	decoder fec.Decoder
 	missing []uint8
@@ -69,6 +70,9 @@ const (
 type receiverGroup struct {
 	base   seq.Num
 	mode   groupMode
+	top    int       // after the highest index that came
+	expect int       // the index after those that an NCF promised, as far as we know
+	at     mono.Time // when the latest parity came
 	parity []heldParity
 }
 
@@ -183,6 +187,7 @@ func (r *Receiver) handleParityNCF(now mono.Time, p *wire.Packet) {
 				r.askByNumber(now, g)
 			}
 		case g != nil && g.mode == groupByCount && int(count) >= r.need(g):
+			g.expect = max(g.expect, g.top+int(count))
 			if d, ok := r.repair.asks.NCF(now, base); ok {
 				r.rtt.Sample(d)
 				r.retime()
@@ -260,7 +265,7 @@ func (r *Receiver) enter(base seq.Num) *receiverGroup {
 	} else {
 		g = new(receiverGroup)
 	}
-	g.base, g.mode = base, groupOpen
+	g.base, g.mode, g.top, g.expect, g.at = base, groupOpen, 0, 0, mono.Never
 	if base.Less(r.avoid) && r.avoid.Sub(base) <= denySpan*r.parity.groupSize() {
 		g.mode = groupByNumber
 	}
@@ -440,11 +445,30 @@ func (r *Receiver) handleParityData(now mono.Time, p *wire.Packet) {
 	}
 	r.keepParity(g, h, p.Payload)
 	r.stats.Parity++
+	r.expectMore(now, g, int(h.Index))
 	unasked := int(r.parity.ahead)
 	if r.settle(now, g); r.groupAt(base) == g && g.mode == groupOpen && (p.Type == wire.TypeRDATA || int(h.Index)+1 >= unasked) {
 		r.endGroup(now, g, r.lead)
 		r.countOpen()
 	}
+}
+
+// expectMore sets how long to wait for the rest of what the source has promised of g: parity of one group comes in one go, so that what is lost
+// of it shows when the last index has come, or when no other follows.
+func (r *Receiver) expectMore(now mono.Time, g *receiverGroup, index int) {
+	q := r.repair
+	if g.at != mono.Never {
+		q.gap = now.Sub(g.at)
+	}
+	g.at, g.top = now, max(g.top, index+1)
+	if g.mode != groupByCount {
+		return
+	}
+	wait := max(4*q.gap, ownFloor)
+	if g.expect > 0 && g.top >= g.expect {
+		wait = reorderWait
+	}
+	q.asks.Hasten(g.base, now.Add(wait))
 }
 
 // readParity checks what a parity packet says of itself.
@@ -673,7 +697,7 @@ func (r *Receiver) solve(g *receiverGroup, longest int) restoreResult {
 		if size < 1 || size > longest || slices.ContainsFunc(b[size:], func(c byte) bool { return c != 0 }) {
 			return restoreBad
 		}
-		if !r.peers.cfg.Hollow && wire.Sum(b[:size]) != binary.BigEndian.Uint16(t.sum()) {
+		if !r.peers.cfg.Hollow && t.check(wire.Sum(b[:size])) != binary.BigEndian.Uint16(t.sum()) {
 			return restoreBad
 		}
 		e := wire.EncodedFragment(t.fragment())

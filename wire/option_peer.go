@@ -21,7 +21,7 @@ type Peer struct {
 	Hold      uint8  // how long a gap may wait for the end of its transmission group, quantised as GRTT; 0: not at all
 	Ahead     uint8  // parity packets that go with each full group before anybody asks
 	Spread    uint8  // data packets that go between two of those
-	Check     uint16 // the parity code over the Sum of each payload
+	Check     uint16 // the parity code over a check of each packet: Sum of its payload, length, fragment
 	Loss      uint16 // share of packets that the receiver did not get at first, in 1/65534, plus 1; 0: it does not say
 }
 
