@@ -34,6 +34,7 @@ type network struct {
 	jitter func() time.Duration // added to delay; nil: none
 	dup    float64              // chance that a packet comes twice
 	drop   func(from, to *node, p *wire.Packet) bool
+	change func(to *node, p *wire.Packet) bool // changes a packet on the way to a node, and says so
 	spy    func(from *node, p *wire.Packet)
 	bytes  int64 // IP bytes that nodes sent
 	seed   uint64
@@ -156,6 +157,12 @@ func (n *network) send(from *node, t *Transmit) {
 			if n.drop != nil && n.drop(from, to, &p) {
 				continue
 			}
+			there := one
+			if n.change != nil {
+				if q := p; n.change(to, &q) {
+					there = q.Append(nil)
+				}
+			}
 			copies := 1
 			if n.dup > 0 && n.rng.Float64() < n.dup {
 				copies = 2
@@ -166,7 +173,7 @@ func (n *network) send(from *node, t *Transmit) {
 					delay += n.jitter()
 				}
 				n.serial++
-				heap.Push(&n.queue, event{n.now.Add(delay), n.serial, to, Meta{From: from.addr, Multicast: !t.To.IsValid()}, one})
+				heap.Push(&n.queue, event{n.now.Add(delay), n.serial, to, Meta{From: from.addr, Multicast: !t.To.IsValid()}, there})
 			}
 		}
 	}
