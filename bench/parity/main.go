@@ -77,7 +77,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.IntVar(&o.groups, "groups", 0, "`groups` of 64 packets that count (default by losses)")
 	f.Uint64Var(&o.seed, "seed", 1, "`number` that everything random follows from; 0: a fresh one")
 	f.BoolVar(&o.json, "json", false, "print results as JSON and no table")
-	f.BoolVar(&o.markdown, "markdown", false, "print results as a Markdown table")
+	f.BoolVar(&o.markdown, "markdown", false, "print results as Markdown tables, cells by schemes")
 	f.StringVar(&o.from, "from", "", "measure nothing; take results from this JSON `file`, or files with commas between")
 	f.StringVar(&o.svg, "svg", "", "write plots into this `directory`")
 	if err := f.Parse(args); err != nil {

@@ -224,7 +224,7 @@ func TestRun(t *testing.T) {
 	for _, c := range []struct {
 		args  []string
 		lines int
-	}{{nil, 9 + strings.Count(legend, "\n")}, {[]string{"-markdown"}, 10}} {
+	}{{nil, 9 + strings.Count(legend, "\n")}, {[]string{"-markdown"}, 5 * 9}} {
 		out.Reset()
 		if err := run(context.Background(), append(c.args, "-from", file, "-svg", dir+"/plots"), &out, io.Discard); err != nil || strings.Count(out.String(), "\n") != c.lines {
 			t.Errorf("%v: %v\n%s", c.args, err, out.String())

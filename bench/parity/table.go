@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -90,28 +91,52 @@ func writeTable(w io.Writer, results []Result) error {
 	return err
 }
 
-// writeMarkdown prints two tables for the documentation: every column but a few, one row a result; and recoveries, one row a cell.
+// pivots are the tables of the documentation: a row for each cell, a column for each scheme.
+var pivots = []struct {
+	title string
+	text  func(r *Result) string
+}{
+	{"Packets per data packet (least that the scheme allows)", func(r *Result) string { return fmt.Sprintf("%.3f (%.3f)", r.Costs.packets(), r.Minimum) }},
+	{"Bytes per useful byte, headers, SPMs and NCFs included (least)", func(r *Result) string { return fmt.Sprintf("%.3f (%.3f)", r.Costs.bytes(), r.leastBytes()) }},
+	{"Loss to repair, ms: p50 / p99", func(r *Result) string { return short(p50(r)) + " / " + short(p99(r)) }},
+	{"NAKs / NCFs per group of 64", func(r *Result) string {
+		return short(r.Costs.perGroup(r.Costs.NAKs)) + " / " + short(r.Costs.perGroup(r.Costs.NCFs))
+	}},
+	{"The first second: bytes per useful byte, p99 in ms", func(r *Result) string {
+		return fmt.Sprintf("%.3f, %s", r.Start.bytes(), short(milliseconds(r.Start.Recovery.P99)))
+	}},
+}
+
+// writeMarkdown prints the tables of the documentation.
 func writeMarkdown(w io.Writer, results []Result) {
-	var shown []column
-	for _, c := range columns {
-		switch c.head {
-		case "groups", "open", "seconds", "SPMs":
-		default:
-			shown = append(shown, c)
-		}
-	}
-	row := func(cells []string) { fmt.Fprintf(w, "| %s |\n", strings.Join(cells, " | ")) }
-	line := func(f func(c column) string) {
-		cells := make([]string, len(shown))
-		for i, c := range shown {
-			cells[i] = f(c)
-		}
-		row(cells)
-	}
-	line(func(c column) string { return c.head })
-	line(func(column) string { return "---:" })
+	var shown []Scheme
 	for i := range results {
-		line(func(c column) string { return c.text(&results[i]) })
+		if s := results[i].Scheme; !slices.Contains(shown, s) {
+			shown = append(shown, s)
+		}
+	}
+	for _, t := range pivots {
+		fmt.Fprintf(w, "### %s\n\n| receivers | loss | RTT | data |", t.title)
+		for _, s := range shown {
+			fmt.Fprintf(w, " %s |", s)
+		}
+		fmt.Fprintf(w, "\n|%s\n", strings.Repeat(" ---: |", 4+len(shown)))
+		var last Cell
+		for i := range results {
+			r := &results[i]
+			if r.Cell != last {
+				if i > 0 {
+					fmt.Fprintln(w)
+				}
+				last = r.Cell
+				for _, c := range columns[:4] {
+					fmt.Fprintf(w, "| %s ", c.text(r))
+				}
+				fmt.Fprint(w, "|")
+			}
+			fmt.Fprintf(w, " %s |", t.text(r))
+		}
+		fmt.Fprint(w, "\n\n")
 	}
 }
 
