@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rmcast/rmcast/fec"
+	"github.com/rmcast/rmcast/internal/testvec"
 	"github.com/rmcast/rmcast/netem"
 	"github.com/rmcast/rmcast/transport"
 	"github.com/rmcast/rmcast/wire"
@@ -21,9 +23,11 @@ import (
 
 // dissection is what tshark makes of a capture.
 type dissection struct {
-	types  map[string]int // packets that are PGM, by type: "ODATA"
-	data   int            // 16 bytes that it does not take for PGM: SPMRs
-	faults []string       // one for each packet that is not sound
+	// types counts packets that are PGM, by type: "ODATA". Those under the port of parity are "parity ODATA", and each counts for
+	// what it has of "FRAGMENT", "PARITY_PRM" and "VAR_PKTLEN" too: "parity ODATA FRAGMENT".
+	types  map[string]int
+	data   int      // 16 bytes that it does not take for PGM: SPMRs
+	faults []string // one for each packet that is not sound
 }
 
 // dissect has tshark read a capture and check every checksum.
@@ -35,7 +39,8 @@ func dissect(t *testing.T, file string) dissection {
 	cmd := exec.CommandContext(t.Context(), "tshark", "-n", "-r", file, "-d", fmt.Sprintf("udp.port==%d,pgm", port),
 		"-o", "pgm.check_checksum:TRUE", "-T", "fields",
 		"-e", "frame.number", "-e", "frame.protocols", "-e", "udp.length", "-e", "pgm.hdr.type", "-e", "pgm.hdr.cksum.status",
-		"-e", "_ws.expert.message")
+		"-e", "_ws.expert.message", "-e", "pgm.hdr.sport", "-e", "pgm.hdr.dport", "-e", "pgm.hdr.opts.parity", "-e", "pgm.hdr.opts.varlen",
+		"-e", "pgm.genopts.type")
 	home := t.TempDir() // nobody's preferences
 	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME="+home, "WIRESHARK_CONFIG_DIR="+home)
 	out, err := cmd.Output()
@@ -53,7 +58,7 @@ func dissect(t *testing.T, file string) dissection {
 
 // add judges one packet by tshark's fields.
 func (d *dissection) add(f []string) {
-	if len(f) != 6 {
+	if len(f) != 11 {
 		d.faults = append(d.faults, fmt.Sprintf("tshark wrote %q", f))
 		return
 	}
@@ -68,8 +73,39 @@ func (d *dissection) add(f []string) {
 	case expert != "":
 		d.faults = append(d.faults, fmt.Sprintf("packet %s, type %s: %s", number, typ, expert))
 	default:
-		d.types[wire.Type(code).String()]++
+		if fault := d.count(wire.Type(code), f[6:]); fault != "" {
+			d.faults = append(d.faults, fmt.Sprintf("packet %s, type %s: %s", number, typ, fault))
+		}
 	}
+}
+
+// count books a sound packet by tshark's fields sport, dport, parity, varlen, options. It says what is wrong with the port: under the
+// session's own there is no parity, under that of parity nothing else.
+func (d *dissection) count(typ wire.Type, f []string) (fault string) {
+	port16 := f[1] // data-destination port
+	if typ.Upstream() {
+		port16 = f[0]
+	}
+	name, parity := typ.String(), port16 == strconv.Itoa(port+1)
+	if flagged := f[2] == "1"; flagged != (parity && typ != wire.TypeSPM) {
+		return fmt.Sprintf("parity flag %v under data-destination port %s", flagged, port16)
+	}
+	if parity {
+		name = "parity " + name
+		for _, x := range strings.Split(f[4], ",") {
+			if o, err := strconv.ParseUint(x, 0, 8); err == nil {
+				switch o := wire.Option(o & 0x7f); o {
+				case wire.OptFragment, wire.OptParityPRM:
+					d.types[name+" "+o.String()]++
+				}
+			}
+		}
+		if f[3] == "1" {
+			d.types[name+" VAR_PKTLEN"]++
+		}
+	}
+	d.types[name]++
+	return ""
 }
 
 // wantDissected checks that tshark finds each packet of a capture sound, and packets of all types among them.
@@ -123,6 +159,109 @@ func TestDissect(t *testing.T) {
 			wantDissected(t, up.end(t), "NAK", "ACK")
 			wantFault(t, file)
 		})
+	}
+}
+
+// tshark takes every packet of both our ends for sound PGM where they use parity: of full groups and of such that a pause closed, of payloads
+// as long as each other and not, of fragments.
+func TestDissectParity(t *testing.T) {
+	modes := []struct {
+		name  string
+		cfg   fec.Config
+		types []string // of parity, as tshark tells them
+	}{
+		{"on demand", fec.Config{Goal: fec.LeastBytes}, []string{"parity RDATA", "parity RDATA FRAGMENT", "parity RDATA VAR_PKTLEN"}},
+		{"proactive", fec.Config{Proactive: 4}, []string{"parity ODATA", "parity ODATA FRAGMENT", "parity ODATA VAR_PKTLEN"}},
+	}
+	for _, f := range families {
+		for _, mode := range modes {
+			t.Run(f.name+"/"+mode.name, func(t *testing.T) {
+				l := newLab(t, netem.LabConfig{Receivers: 2, Loss: 2 * heavyLoss, SenderLoss: loss, Wire: true})
+				down := startCapture(t, l, netem.Sender, f.addr(netem.Sender))
+				up := startCapture(t, l, 0, f.addr(0))
+				data := payload(2 << 20)
+				var receivers [2]*receiving
+				for i := range receivers {
+					receivers[i] = receive(t, listen(t, l, netem.Node(i), &f), len(data), i == 0)
+				}
+				cfg := config(t)
+				cfg.FEC = mode.cfg
+				s := dialWith(t, l, &f, cfg)
+				messages := cut(len(data)/2, paritySizes)
+				pauses := len(messages)
+				messages = append(messages, cut(len(data)-len(data)/2, []int{1384})...)
+				rest := data
+				for i, n := range messages {
+					if err := s.WriteMessage(rest[:n]); err != nil {
+						t.Fatal(err)
+					}
+					if rest = rest[n:]; i < pauses && i%16 == 15 {
+						drain(t, s)
+						time.Sleep(15 * time.Millisecond) // the group is closed
+					}
+				}
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+				wantParity(t, s, receivers[:], data, mode.cfg.Proactive > 0)
+				wantSuffix(t, "our receiver", receivers[1].got.messages, messages)
+
+				file := down.end(t)
+				types := append(mode.types, "SPM", "ODATA", "RDATA", "NCF", "parity SPM", "parity SPM PARITY_PRM", "parity NCF")
+				d := wantDissected(t, file, types...)
+				if data := mode.types[0]; d.types[data] == d.types[data+" VAR_PKTLEN"] {
+					t.Errorf("no %s is over payloads of one length", data)
+				}
+				closed := closedGroups(t, file)
+				t.Logf("packets of closed groups: %v", closed)
+				for _, typ := range []wire.Type{wire.TypeSPM, wire.TypeRDATA} {
+					if mode.cfg.Proactive > 0 && typ == wire.TypeRDATA {
+						typ = wire.TypeODATA
+					}
+					if closed[typ] == 0 {
+						t.Errorf("no %v tells of a group that was closed", typ)
+					}
+				}
+				wantDissected(t, up.end(t), "NAK", "parity NAK", "ACK")
+			})
+		}
+	}
+}
+
+// closedGroups counts the packets in a capture that tell the size of a group closed early, which tshark shows in words only.
+func closedGroups(t *testing.T, file string) map[wire.Type]int {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	datagrams, err := testvec.Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := make(map[wire.Type]int)
+	for i, d := range datagrams {
+		var p wire.Packet
+		if err := p.Decode(d.Payload); err != nil {
+			t.Fatalf("packet %d: %v", i+1, err)
+		}
+		if p.Options.Set.Has(wire.OptCurrTGSize) && p.Options.CurrTGSize > 0 {
+			counts[p.Type]++
+		}
+	}
+	return counts
+}
+
+// drain waits until a source has sent what was written.
+func drain(t *testing.T, s *transport.Source) {
+	t.Helper()
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(patience); s.Stats().Unsent > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d packets are still not sent", s.Stats().Unsent)
+		}
 	}
 }
 
