@@ -44,6 +44,15 @@ func (s *Scheduler) Resume(now mono.Time, r seq.Range) {
 	}
 }
 
+// Hasten ends the wait for the data of n at the latest at the instant at: what came of it tells when the rest would be here. Only numbers in
+// WaitData heed it, and only where their wait would last longer.
+func (s *Scheduler) Hasten(n seq.Num, at mono.Time) {
+	if x := s.find(n); x != nil && x.state == WaitData && at < x.deadline && x.r.Len() == 1 {
+		x.deadline = max(at, x.began)
+		s.timers.Fix(x.index)
+	}
+}
+
 // Held returns how many numbers of r wait for Resume: those that Hold named last with mono.Never.
 func (s *Scheduler) Held(r seq.Range) (n int) {
 	for x := s.after(r.From, r); x != nil; x = s.after(x.r.To, r) {
