@@ -77,9 +77,21 @@ func (e *groupEstimate) begin(now mono.Time) bool {
 }
 
 // sample takes in that naks NAKs came for one number.
-func (e *groupEstimate) sample(naks int) {
+func (e *groupEstimate) sample(naks int) { e.follow(float64(naks) / e.expect(e.size)) }
+
+// answers takes in that n receivers answered a question that all of the group hear, each after Wait(within, N): the same law, with another T.
+func (e *groupEstimate) answers(n int, within time.Duration) {
+	x := *e
+	if within > 0 {
+		x.g = min(math.MaxFloat64, exp((ln(x.n)+1)*float64(x.mean)/float64(within)))
+	}
+	e.follow(float64(n) / x.expect(e.size))
+}
+
+// follow moves the estimate by how many times more spoke than it predicts.
+func (e *groupEstimate) follow(more float64) {
 	e.seen = min(e.seen+1, settled)
 	fast := min(settled/float64(e.seen), hurry)
-	step := float64(gain * fast * (float64(naks)/e.expect(e.size) - 1))
+	step := float64(gain * fast * (more - 1))
 	e.size = clampGroup(float64(e.size * min(exp(step), leap)))
 }

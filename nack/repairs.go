@@ -412,6 +412,11 @@ func (r *Repairs) Pending() int { return len(r.within.Items) + len(r.over.Items)
 // of addresses NAKs came from in the last minute.
 func (r *Repairs) GroupSize() float64 { return max(r.group.size, float64(len(r.requesters.byAddr))) }
 
+// Answers tells that n receivers, at least one, answered a question that all of the group hear, each after a wait of its own, Wait(within,
+// groupSize as in SetGroup): within a round trip and a half of the first, for its answer is told to all. It serves the estimate of the group
+// where nothing is lost.
+func (r *Repairs) Answers(n int, within time.Duration) { r.group.answers(max(n, 1), within) }
+
 // Stats returns the counters.
 func (r *Repairs) Stats() RepairsStats { return r.stats }
 

@@ -105,6 +105,8 @@ const (
 	spmrDelay      = 25 * time.Millisecond   // SPMR after a random wait up to this (pgm-facts: ZeroMQ's figure)
 	spmrRepeat     = time.Second             // and again after this
 	probeInterval  = 2 * time.Second         // an SPM asks for a round trip sample when none came for this long
+	probeAhead     = 500 * time.Millisecond  // the same where parity ahead of demand leaves no NAKs that tell of loss
+	manyProbes     = 20                      // whose answers come faster, so that the group's size is known soon
 	foreignFloor   = 50 * time.Millisecond   // least retry timer towards a source that is not ours
 	foreignBackoff = 50 * time.Millisecond   // NAK_BO_IVL towards it before its round trip time is known
 	foreignGroup   = 10                      // group size assumed with such a source

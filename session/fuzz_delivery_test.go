@@ -82,8 +82,12 @@ func runDelivery(t testing.TB, b []byte) *deliveryFuzz {
 	cfg.Slots, cfg.WindowAge, cfg.Linger = 4096, 20*time.Second, 20*time.Second
 	cfg.Rate = pick(p, 20*flow.Mbps, flow.Mbps, flow.Gbps)
 	cfg.First = seq.Num(0).Add(p.near())
+	ends := p.u8()
+	if ends&0x80 != 0 {
+		cfg.Parity = fuzzParity(ends >> 2)
+	}
 	f := &deliveryFuzz{t: t, s: NewSource(0, cfg), tr: Transmit{B: make([]byte, 0, RunBytes)}, book: ledger{}}
-	for i := range 1 + int(p.u8())%3 {
+	for i := range 1 + int(ends)%3 {
 		flags := p.u8()
 		cfg := testPeersConfig()
 		cfg.Join = Join(flags & 3 % 3)
@@ -97,9 +101,15 @@ func runDelivery(t testing.TB, b []byte) *deliveryFuzz {
 		if flags&64 != 0 {
 			cfg.WindowBytes = 1
 		}
+		cfg.NoParity = flags >= 0xe0
 		e := &deliveryEnd{ps: NewPeers(0, cfg, rand.New(rand.NewPCG(uint64(flags), uint64(i)))), mayLose: cfg.ReceiveOnly || cfg.MaxDelay > 0}
 		e.a = &auditor{ledger: f.book, ps: e.ps, buf: make([]byte, 1<<17), stalled: func() bool { return e.stalled }}
 		f.ends = append(f.ends, e)
+	}
+	for range ends & 3 { // receivers wait for the end of groups from the beginning
+		if f.s.parity != nil {
+			f.s.parity.control.Loss(0.2)
+		}
 	}
 	for steps := 0; p.more() && steps < 1000 && len(f.written) < 1<<18; steps++ {
 		f.step(p)
@@ -159,6 +169,10 @@ func (f *deliveryFuzz) step(p *program) {
 // forge has a host elsewhere send a captured packet as if it were this session's.
 func (f *deliveryFuzz) forge(p *program, e *deliveryEnd) {
 	b := spoiled(p, p.u16())
+	if f.s.parity != nil && p.u8()%2 == 0 {
+		f.forgeParity(p, e)
+		return
+	}
 	up := wire.Type(b[4]).Upstream()
 	ports := []int{int(f.s.TSI().Port), testPort}
 	if up {
@@ -256,6 +270,11 @@ func (f *deliveryFuzz) rest() {
 		}
 		if e.a.fault != "" {
 			f.t.Fatalf("receiver %d: %s", i, e.a.fault)
+		}
+		for _, r := range e.ps.list {
+			if r.accepted && !r.closed {
+				checkRepairing(f.t, r)
+			}
 		}
 	}
 	if len(f.toSrc) > deliveryQueue {

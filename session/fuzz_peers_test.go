@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rmcast/rmcast/fec"
 	"github.com/rmcast/rmcast/internal/testvec"
 	"github.com/rmcast/rmcast/mono"
 	"github.com/rmcast/rmcast/seq"
@@ -73,6 +74,9 @@ type peersFuzz struct {
 	messages int
 	losses   int
 	clones   int
+	parity   bool // the program has its steps
+	book     [fuzzSenders]map[seq.Num]window.Packet
+	codes    map[int]*fec.Code
 	buf      []byte
 }
 
@@ -84,7 +88,9 @@ func runPeers(t testing.TB, b []byte) *peersFuzz {
 	cfg.MaxWindow = pick(p, 16, 64, 2048)
 	cfg.WindowBytes = pick(p, int64(1), 256<<10, 4<<20)
 	cfg.MaxMessage = pick(p, 20000, 300, 1<<20)
-	cfg.Join = Join(p.u8() % 3)
+	join := p.u8()
+	cfg.Join = Join(join % 3)
+	cfg.NoParity = join >= 0xf0
 	flags := p.u8()
 	if flags&1 != 0 {
 		cfg.Group = netip.MustParseAddr("239.192.0.9")
@@ -103,9 +109,11 @@ func runPeers(t testing.TB, b []byte) *peersFuzz {
 	f := &peersFuzz{
 		t: t, ps: NewPeers(0, cfg, rand.New(rand.NewPCG(uint64(flags), 1))), tr: Transmit{B: make([]byte, 0, RunBytes)},
 		opened: map[*Receiver]mono.Time{}, said: map[*Receiver]int64{}, buf: make([]byte, 4096),
+		parity: join >= 0x80, codes: map[int]*fec.Code{},
 	}
 	for i := range f.base {
 		f.base[i] = seq.Num(0).Add(-40 * i)
+		f.book[i] = map[seq.Num]window.Packet{}
 	}
 	for steps := 0; p.more() && steps < 2000; steps++ {
 		f.step(p)
@@ -133,7 +141,24 @@ func (f *peersFuzz) packet(typ wire.Type, sqn seq.Num) *wire.Packet {
 }
 
 // hear has the engine handle p, through its bytes as the network carries them.
-func (f *peersFuzz) hear(p *wire.Packet) { f.hearBytes(p.Append(nil), f.who) }
+func (f *peersFuzz) hear(p *wire.Packet) {
+	if f.parity && (p.Type == wire.TypeODATA || p.Type == wire.TypeRDATA) && p.Flags&wire.FlagParity == 0 {
+		f.books(p)
+	}
+	f.hearBytes(p.Append(nil), f.who)
+}
+
+// books notes what data the present sender sent; the first packet of a number is its true one.
+func (f *peersFuzz) books(p *wire.Packet) {
+	if _, ok := f.book[f.who][p.Sqn]; ok || len(p.Payload) == 0 {
+		return
+	}
+	d := window.Packet{Payload: p.Payload}
+	if p.Options.Set.Has(wire.OptFragment) {
+		d.Fragment = window.Fragment(p.Options.Fragment)
+	}
+	f.book[f.who][p.Sqn] = d
+}
 
 func (f *peersFuzz) hearBytes(b []byte, who int) {
 	var q wire.Packet
@@ -144,7 +169,17 @@ func (f *peersFuzz) hearBytes(b []byte, who int) {
 
 func (f *peersFuzz) step(p *program) {
 	base := &f.base[f.who]
-	switch p.u8() % peersSteps {
+	step := p.u8()
+	if f.parity {
+		step %= peersAndParity
+	} else {
+		step %= peersSteps
+	}
+	switch step {
+	default:
+		f.parityStep(p, step)
+	case peersLost:
+		f.lose(p)
 	case peersData:
 		q := f.packet(wire.TypeODATA, *base)
 		q.Payload = pattern(uint64(*base), int(p.u8()))
@@ -388,12 +423,20 @@ func (f *peersFuzz) sent(r *Receiver) {
 		f.t.Fatal("a packet of one who keeps silent")
 	}
 	polled(f.t, &f.tr, func(p *wire.Packet, b []byte) {
-		if p.TSI() != r.key.tsi || p.SourcePort != f.ps.cfg.DestinationPort {
+		port := f.ps.cfg.DestinationPort
+		if p.Type == wire.TypeNAK && p.Flags&wire.FlagParity != 0 {
+			port++
+		}
+		if p.TSI() != r.key.tsi || p.SourcePort != port {
 			f.t.Fatalf("%v for %v from port %d to %v", p.Type, r.key.tsi, p.SourcePort, p.TSI())
 		}
 		switch p.Type {
 		case wire.TypeNAK:
 			for _, n := range ascending(f.t, p) {
+				if p.Flags&wire.FlagParity != 0 {
+					f.asksParity(r, n)
+					continue
+				}
 				if st := r.window.State(n); st != window.Missing || r.lead.Less(n) {
 					f.t.Fatalf("a NAK for %d, which is %v; lead %d", n, st, r.lead)
 				}
@@ -464,6 +507,7 @@ func (f *peersFuzz) checkReceiver(r *Receiver) {
 	if found != r.naks.Len() || found != w.Missing() {
 		f.t.Fatalf("%d missing, counted as %d, %d asked for", found, w.Missing(), r.naks.Len())
 	}
+	checkRepairing(f.t, r)
 	if !f.ps.cfg.Unordered && r.readable() && w.Held() == 0 && w.End() != w.Next() && w.State(w.Next()) != window.Lost {
 		f.t.Fatal("readable with nothing there")
 	}

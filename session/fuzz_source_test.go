@@ -10,6 +10,7 @@ import (
 	"github.com/rmcast/rmcast/internal/testvec"
 	"github.com/rmcast/rmcast/mono"
 	"github.com/rmcast/rmcast/seq"
+	"github.com/rmcast/rmcast/window"
 	"github.com/rmcast/rmcast/wire"
 )
 
@@ -45,6 +46,8 @@ const (
 	sourceFinish
 	sourceReset
 	sourceSteps
+
+	sourceParityNAK = sourceSteps // only when the program has parity
 )
 
 type sourceFuzz struct {
@@ -64,6 +67,7 @@ type sourceFuzz struct {
 	control int64 // of these in SPMs and NCFs
 	lead    seq.Num
 	marks   []mark
+	parity  *paritySource // nil: the program has none
 }
 
 // mark is a Flush: what was written before it.
@@ -92,9 +96,15 @@ func runSource(t testing.TB, b []byte) *sourceFuzz {
 	if flags&8 != 0 {
 		cfg.Room, _ = wire.NewRoom(576, false, true)
 	}
+	if flags&16 != 0 {
+		cfg.Parity = fuzzParity(flags>>5 | byte(cfg.First)<<3)
+	}
 	f := &sourceFuzz{
 		t: t, cfg: cfg, s: NewSource(0, cfg), tr: Transmit{B: make([]byte, 0, RunBytes)}, ends: map[int]bool{0: true},
 		at: map[seq.Num][]int{}, next: cfg.First, lead: cfg.First.Add(-1), asked: map[seq.Num]bool{}, everNAK: map[seq.Num]bool{},
+	}
+	if k := cfg.Parity.GroupSize; k > 0 {
+		f.parity = newParitySource(k)
 	}
 	for steps := 0; p.more() && steps < 2000 && len(f.written) < 1<<20; steps++ {
 		f.step(p)
@@ -138,7 +148,9 @@ func (f *sourceFuzz) hearBytes(b []byte, who byte) {
 	if q.Decode(b) != nil {
 		return
 	}
-	if q.Type == wire.TypeNAK {
+	if q.Type == wire.TypeNAK && f.parity != nil && q.Flags&wire.FlagParity != 0 && q.SourcePort == testPort+1 {
+		f.parity.heard(&q)
+	} else if q.Type == wire.TypeNAK {
 		for _, n := range q.Numbers(nil) {
 			f.asked[n], f.everNAK[n] = true, true
 		}
@@ -154,7 +166,15 @@ func (f *sourceFuzz) echo(p *program, q *wire.Packet) {
 }
 
 func (f *sourceFuzz) step(p *program) {
-	switch p.u8() % sourceSteps {
+	step := p.u8()
+	if f.parity != nil {
+		step %= sourceParityNAK + 1
+	} else {
+		step %= sourceSteps
+	}
+	switch step {
+	case sourceParityNAK:
+		f.parityNAK(p)
 	case sourceWrite:
 		f.write(p.u16() % 5000)
 	case sourceWriteMuch:
@@ -274,8 +294,23 @@ func (f *sourceFuzz) keepsRate() {
 // look checks one packet that the source sends.
 func (f *sourceFuzz) look(p *wire.Packet, b []byte) {
 	f.ip += int64(len(b) + f.cfg.Room.Overhead())
-	if p.TSI() != f.cfg.TSI || p.DestinationPort != f.cfg.DestinationPort || len(b) > f.cfg.Room.TPDU() {
+	port := f.cfg.DestinationPort
+	parity := f.parity != nil && p.DestinationPort == port+1
+	if parity {
+		port++
+	}
+	if p.TSI() != f.cfg.TSI || p.DestinationPort != port || len(b) > f.cfg.Room.TPDU() || !parity && p.Flags&wire.FlagParity != 0 {
 		f.t.Fatalf("%v of %d bytes: %v to %d", p.Type, len(b), p.TSI(), p.DestinationPort)
+	}
+	if parity {
+		f.parity.look(f, p)
+	}
+	switch {
+	case parity && (p.Type == wire.TypeODATA || p.Type == wire.TypeRDATA):
+		return
+	case parity && p.Type == wire.TypeNCF:
+		f.control += int64(len(b) + f.cfg.Room.Overhead())
+		return
 	}
 	switch p.Type {
 	case wire.TypeODATA:
@@ -324,6 +359,13 @@ func (f *sourceFuzz) data(p *wire.Packet) {
 	}
 	f.sent = append(f.sent, p.Payload...)
 	f.at[p.Sqn] = []int{from, len(p.Payload)}
+	if f.parity != nil {
+		d := window.Packet{Payload: f.sent[from:]}
+		if p.Options.Set.Has(wire.OptFragment) {
+			d.Fragment = window.Fragment(p.Options.Fragment)
+		}
+		f.parity.sent[p.Sqn] = d
+	}
 	f.lead = p.Sqn
 	f.next++
 }

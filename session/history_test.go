@@ -22,7 +22,7 @@ type ledger map[seq.Num]struct {
 }
 
 func (l ledger) spy(p *wire.Packet) {
-	if p.Type != wire.TypeODATA {
+	if p.Type != wire.TypeODATA || p.Flags&wire.FlagParity != 0 {
 		return
 	}
 	e := l[p.Sqn]

@@ -234,14 +234,17 @@ func (r *Receiver) answerProbe(now mono.Time, asked bool) {
 			r.answer = noAnswer
 		}
 	case r.answer.at == mono.Never:
-		r.answer = answer{from: now, within: max(r.grtt, nack.Interval(r.grtt, r.group)), group: r.group}
-		if r.group <= smallGroup {
-			r.answer.within = r.grtt
-		} else {
-			r.answer.within = max(r.answer.within, answerSpread)
-		}
+		r.answer = answer{from: now, within: answerWithin(r.grtt, r.group), group: r.group}
 		r.answer.draw(r.peers.rng)
 	}
+}
+
+// answerWithin is the longest wait before an answer.
+func answerWithin(grtt time.Duration, group float64) time.Duration {
+	if group <= smallGroup {
+		return grtt
+	}
+	return max(grtt, nack.Interval(grtt, group), answerSpread)
 }
 
 // sendACK answers a probe: what we have, and the echo.

@@ -26,6 +26,7 @@ type sourceParity struct {
 	closeAt mono.Time     // when the group in the making is closed unless more data comes; Never when all that was sent is closed
 	spmDue  bool
 	spmAt   mono.Time // when the latest SPM of parity left
+	answers answerCount
 	denied  []seq.Num // bases of groups that parity was asked for and cannot be made of
 	symbol  []byte    // scratch
 }
@@ -406,6 +407,38 @@ func (s *Source) sendParityNCF(now mono.Time, t *Transmit) bool {
 func (s *Source) paritySPMDue() bool {
 	q := s.parity
 	return q != nil && q.spmDue && (len(q.ahead) == 0 || s.unsent() > 0)
+}
+
+// answerCount counts receivers that answer a probe.
+type answerCount struct {
+	n      int
+	until  mono.Time // who answers later had heard that somebody did
+	probes int       // that were counted
+}
+
+// answered counts an ACK. Parity ahead of demand leaves few NAKs to tell the size of the group by: answers do.
+func (s *Source) answered(now mono.Time) {
+	if s.parity == nil || s.parity.plan.Proactive == 0 {
+		return
+	}
+	a := &s.parity.answers
+	if a.n == 0 {
+		a.until = now.Add(s.grtt.Value(now) * 3 / 2)
+	}
+	if now <= a.until {
+		a.n++
+	}
+}
+
+// countAnswers has the estimate of the group learn from a probe's answers when they are all there.
+func (s *Source) countAnswers(now mono.Time) {
+	if s.parity == nil {
+		return
+	}
+	if a := &s.parity.answers; a.n > 0 && now > a.until {
+		s.repairs.Answers(a.n, answerWithin(s.grtt.Value(now), s.groupSize()))
+		*a = answerCount{probes: a.probes + 1}
+	}
 }
 
 // parityPlan asks the controller.

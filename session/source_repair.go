@@ -42,6 +42,7 @@ func (s *Source) Handle(now mono.Time, m Meta, p *wire.Packet) {
 	case wire.TypeACK:
 		s.stats.ACKs++
 		s.sample(now, p)
+		s.answered(now)
 	default:
 		s.stats.Refused.WrongType++
 	}

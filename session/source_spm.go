@@ -102,6 +102,7 @@ func (s *Source) spmHead(now mono.Time) *wire.Packet {
 
 // sendSPM writes one SPM.
 func (s *Source) sendSPM(now mono.Time, t *Transmit) bool {
+	s.countAnswers(now)
 	grtt := s.grtt.Value(now)
 	p := s.spmHead(now)
 	o := &p.Options
@@ -142,5 +143,12 @@ func micros(now mono.Time) uint32 { return uint32(uint64(now) / 1000) }
 // probe reports whether the SPM should ask for a round trip sample: none came lately, or writers wait for slots that a
 // smaller round trip time would free sooner.
 func (s *Source) probe(now mono.Time) bool {
-	return s.sampledAt == mono.Never || s.waited || now.Sub(s.sampledAt) >= probeInterval
+	interval := probeInterval
+	if s.parity != nil && s.parity.plan.Proactive > 0 {
+		interval = probeAhead
+		if s.parity.answers.probes < manyProbes {
+			interval = answerSpread
+		}
+	}
+	return s.sampledAt == mono.Never || s.waited || now.Sub(s.sampledAt) >= interval
 }
