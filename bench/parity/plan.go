@@ -32,12 +32,13 @@ func cells(sizes []int, rtts []time.Duration, losses []float64, data flow.Rate, 
 // grid is where the source's choice is compared with what is fixed.
 func grid(seed uint64) []Cell { return cells(gridSizes, gridRTTs, gridLosses, pace, seed) }
 
-// standard is what the documentation shows.
+// standard is what the documentation shows: round trips, numbers of receivers, bulk, and the cells that have bounds of their own.
 func standard(seed uint64) []Cell {
 	ms := time.Millisecond
-	all := cells([]int{8, 1000}, []time.Duration{ms, 20 * ms, 100 * ms}, []float64{0.01, 0.05, 0.1, 0.2}, pace, seed)
-	all = append(all, cells([]int{16}, []time.Duration{20 * ms}, []float64{0.2}, pace, seed)...)
+	all := cells([]int{8, 1000}, []time.Duration{ms, 20 * ms, 100 * ms}, []float64{0.01, 0.1}, pace, seed)
 	all = append(all, cells([]int{1, 100}, []time.Duration{20 * ms}, []float64{0.01, 0.1}, pace, seed)...)
+	all = append(all, cells([]int{16}, []time.Duration{20 * ms}, []float64{0.2}, pace, seed)...)
+	all = append(all, cells([]int{1000}, []time.Duration{20 * ms}, []float64{0.05}, pace, seed)...)
 	return append(all, cells([]int{8, 100}, []time.Duration{ms}, []float64{0.01, 0.1}, 0, seed)...)
 }
 
