@@ -3,12 +3,16 @@
 package interop_test
 
 import (
+	"fmt"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/rmcast/rmcast/fec"
+	"github.com/rmcast/rmcast/internal/testvec"
 	"github.com/rmcast/rmcast/netem"
 	"github.com/rmcast/rmcast/transport"
+	"github.com/rmcast/rmcast/wire"
 )
 
 // heavyLoss is of packets at each receiver in a group that repairs with parity.
@@ -89,4 +93,72 @@ func wantParity(t *testing.T, s *transport.Source, receivers []*receiving, data 
 	if proactive && st.Ahead == 0 {
 		t.Error("no parity was sent unasked")
 	}
+}
+
+// An OpenPGM source that announces parity is served as one that does not: our receivers ask for packets by number, and for no parity,
+// which it cannot make: it would end with the first NAK for it.
+func TestOpenPGMSourceOffersParity(t *testing.T) {
+	needPeers(t)
+	for _, f := range families {
+		t.Run(f.name, func(t *testing.T) {
+			l := newLab(t, netem.LabConfig{Receivers: 2, Loss: heavyLoss, SenderLoss: loss, Wire: true})
+			data := payload(size)
+			sizes := []int{1400, 20000, 1, 1424, 5000}
+			announced := startCapture(t, l, netem.Sender, f.addr(netem.Sender))
+			var receivers [2]*receiving
+			var asked [2]*capture
+			for i := range receivers {
+				n := netem.Node(i)
+				asked[i] = startCapture(t, l, n, f.addr(n))
+				receivers[i] = receive(t, listen(t, l, n, &f), size, i == 0)
+			}
+			p := startSource(t, l, &f, data, sizes, "-k", "8")
+			fmt.Fprintln(p.stdin)
+			p.expect("sent", patience)
+			for _, r := range receivers {
+				<-r.whole
+			}
+			p.end() // only now: nobody repairs after OpenPGM's FIN
+			for i, r := range receivers {
+				got := r.wait(t)
+				logReceiver(t, &got.stats)
+				wantBytes(t, "our receiver", got.data, data)
+				if st := &got.stats; st.Repairs == 0 || st.Restored+st.Parity+st.Refused.Parity > 0 {
+					t.Errorf("our receiver had %d repairs, %d restored, %d parity packets and %d refused, want some of the first only",
+						st.Repairs, st.Restored, st.Parity, st.Refused.Parity)
+				}
+				wantLoss(t, l, netem.Node(i))
+				if d := wantDissected(t, asked[i].end(t), "NAK"); d.types["parity NAK"] > 0 {
+					t.Errorf("our receiver asked for parity %d times", d.types["parity NAK"])
+				}
+			}
+			if n := count(t, announced.end(t), func(p *wire.Packet) bool {
+				return p.Type == wire.TypeSPM && p.Options.Set.Has(wire.OptParityPRM)
+			}); n == 0 {
+				t.Error("OpenPGM's source announced no parity")
+			} else {
+				t.Logf("OpenPGM's source announced parity %d times", n)
+			}
+		})
+	}
+}
+
+// count says how many packets of a capture, of those that can be decoded, are of some kind.
+func count(t *testing.T, file string, kind func(*wire.Packet) bool) (n int) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	datagrams, err := testvec.Parse(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range datagrams {
+		var p wire.Packet
+		if p.Decode(d.Payload) == nil && kind(&p) {
+			n++
+		}
+	}
+	return n
 }

@@ -198,14 +198,15 @@ func startReceiver(t *testing.T, l *netem.Lab, n netem.Node, f *family, size int
 }
 
 // startSource starts an OpenPGM source of a file. It sends when its standard input gets a line.
-func startSource(t *testing.T, l *netem.Lab, f *family, data []byte, apdus []int) *peer {
+func startSource(t *testing.T, l *netem.Lab, f *family, data []byte, apdus []int, more ...string) *peer {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "sent")
 	if err := os.WriteFile(file, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return startPeer(t, l, netem.Sender, "pgm_tx", "-n", f.network(netem.Sender), "-u", strconv.Itoa(port), "-p", strconv.Itoa(port),
-		"-m", strconv.Itoa(f.mtu), "-r", strconv.Itoa(int(rate)/8), "-a", strings.Trim(strings.ReplaceAll(fmt.Sprint(apdus), " ", ","), "[]"), file)
+	args := []string{"-n", f.network(netem.Sender), "-u", strconv.Itoa(port), "-p", strconv.Itoa(port),
+		"-m", strconv.Itoa(f.mtu), "-r", strconv.Itoa(int(rate) / 8), "-a", strings.Trim(strings.ReplaceAll(fmt.Sprint(apdus), " ", ","), "[]")}
+	return startPeer(t, l, netem.Sender, "pgm_tx", append(append(args, more...), file)...)
 }
 
 // readAPDUs reads the file of an OpenPGM receiver: its bytes, and the length of each APDU.
