@@ -371,10 +371,12 @@ func (r *Receiver) askTiming() nack.Timing {
 // askByNumber leaves the numbers of g to naks.
 func (r *Receiver) askByNumber(now mono.Time, g *receiverGroup) {
 	r.naks.Resume(now, groupSpan(g.base, r.parity.groupSize()))
-	if g.mode == groupByCount {
+	was := g.mode
+	if g.mode = groupByNumber; was == groupOpen {
+		r.countOpen()
+	} else if was == groupByCount {
 		r.repair.asks.Forget(seq.Range{From: g.base, To: g.base.Add(1)})
 	}
-	g.mode = groupByNumber
 }
 
 // need is how many parity packets g needs beside those it has, and beside the numbers that are asked for as such.
