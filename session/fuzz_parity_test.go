@@ -173,10 +173,7 @@ func (f *peersFuzz) spoilParity(p *program, q *wire.Packet) {
 	case 7:
 		q.Flags &^= wire.FlagParity
 	case 8:
-		q.Type = wire.Type(p.u8() % 16)
-		if q.Type.Upstream() || q.Type == wire.TypeSPM {
-			q.Type = wire.TypeNCF
-		}
+		q.Type, q.Payload = pick(p, wire.TypeNCF, wire.TypePOLL), nil
 	case 9:
 		if len(q.Payload) > 0 {
 			q.Payload[p.u16()%len(q.Payload)] ^= p.u8()
@@ -276,7 +273,7 @@ func (q *paritySource) look(f *sourceFuzz, p *wire.Packet) {
 	switch p.Type {
 	case wire.TypeSPM:
 		next := f.lead.Add(1)
-		if !o.Set.Has(wire.OptParityPRM) || int(o.ParityPRM.GroupSize) != k || !o.Set.Has(wire.OptPeer) || p.Flags != 0 {
+		if !o.Set.Has(wire.OptParityPRM) || int(o.ParityPRM.GroupSize) != k || !o.Set.Has(wire.OptPeer) {
 			f.t.Fatalf("parity is announced by %+v", o)
 		}
 		if o.Set.Has(wire.OptCurrTGSize) && int(o.CurrTGSize) != next.Sub(groupBase(next, k)) {
@@ -325,7 +322,7 @@ func (q *paritySource) look(f *sourceFuzz, p *wire.Packet) {
 		var want wire.Packet
 		setParity(&want, q.code, base, index, data)
 		w := &want.Options
-		if p.Flags != want.Flags || p.Sqn != want.Sqn || !bytes.Equal(p.Payload, want.Payload) || o.Set != w.Set || o.Peer.Check != w.Peer.Check ||
+		if (p.Flags^want.Flags)&(wire.FlagParity|wire.FlagVarPktLen) != 0 || p.Sqn != want.Sqn || !bytes.Equal(p.Payload, want.Payload) || o.Set != w.Set || o.Peer.Check != w.Peer.Check ||
 			o.Set.Has(wire.OptFragment) && o.Encoded != w.Encoded {
 			f.t.Fatalf("parity %d over %d packets at %d is not what the code says: %+v, want %+v", index, cover, base, o, w)
 		}

@@ -142,7 +142,7 @@ func (f *peersFuzz) packet(typ wire.Type, sqn seq.Num) *wire.Packet {
 
 // hear has the engine handle p, through its bytes as the network carries them.
 func (f *peersFuzz) hear(p *wire.Packet) {
-	if f.parity && (p.Type == wire.TypeODATA || p.Type == wire.TypeRDATA) && p.Flags&wire.FlagParity == 0 {
+	if f.parity && (p.Type == wire.TypeODATA || p.Type == wire.TypeRDATA) && p.DestinationPort == testPort {
 		f.books(p)
 	}
 	f.hearBytes(p.Append(nil), f.who)
