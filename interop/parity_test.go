@@ -59,7 +59,7 @@ func TestBesideParity(t *testing.T) {
 					t.Error(err)
 				}
 				wantLoss(t, l, 0)
-				wantParity(t, s, receivers[:], data, mode.cfg.Proactive > 0)
+				wantParity(t, s, receivers[:], data, mode.cfg)
 				for i, r := range receivers {
 					wantLoss(t, l, netem.Node(1+i))
 					if i > 0 {
@@ -71,15 +71,17 @@ func TestBesideParity(t *testing.T) {
 	}
 }
 
-// wantParity checks that our receivers have all of the data, and that they had parity for it while others were served by replay.
-func wantParity(t *testing.T, s *transport.Source, receivers []*receiving, data []byte, proactive bool) {
+// wantParity checks that our receivers have all of the data, that they had parity for it, by default for some and with LeastBytes for most
+// of what they missed, and that others were served by replay.
+func wantParity(t *testing.T, s *transport.Source, receivers []*receiving, data []byte, cfg fec.Config) {
 	t.Helper()
 	logSource(t, s)
-	restored := uint64(0)
+	var repairs, restored uint64
 	for _, r := range receivers {
 		got := r.wait(t)
 		logReceiver(t, &got.stats)
 		wantBytes(t, "our receiver", got.data, data)
+		repairs += got.stats.Repairs
 		restored += got.stats.Restored
 	}
 	st := s.Stats()
@@ -90,8 +92,11 @@ func wantParity(t *testing.T, s *transport.Source, receivers []*receiving, data 
 	if st.ParityNAKs == 0 || st.Parity == 0 || restored == 0 {
 		t.Errorf("parity was asked for %d times, %d were sent, %d packets restored: too little to prove anything", st.ParityNAKs, st.Parity, restored)
 	}
-	if proactive && st.Ahead == 0 {
+	if cfg.Proactive > 0 && st.Ahead == 0 {
 		t.Error("no parity was sent unasked")
+	}
+	if cfg.Goal == fec.LeastBytes && 2*restored < repairs {
+		t.Errorf("%d of %d repairs were restored, want the greater part", restored, repairs)
 	}
 }
 

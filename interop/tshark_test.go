@@ -202,7 +202,7 @@ func TestDissectParity(t *testing.T) {
 				if err := s.Close(); err != nil {
 					t.Error(err)
 				}
-				wantParity(t, s, receivers[:], data, mode.cfg.Proactive > 0)
+				wantParity(t, s, receivers[:], data, mode.cfg)
 				wantSuffix(t, "our receiver", receivers[1].got.messages, messages)
 
 				file := down.end(t)

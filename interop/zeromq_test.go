@@ -102,7 +102,7 @@ func TestZeroMQBesideParity(t *testing.T) {
 					t.Error(err)
 				}
 				wantLoss(t, l, 0)
-				wantParity(t, s, receivers[:], want, mode.cfg.Proactive > 0)
+				wantParity(t, s, receivers[:], want, mode.cfg)
 			})
 		}
 	}
