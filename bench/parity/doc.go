@@ -8,7 +8,8 @@
 //	go run ./bench/parity -check -only 1k        those with "1k" in their name
 //	go run ./bench/parity -n 8,1k -rtt 20ms -loss 0.1 -scheme replay,demand    cells of one's own
 //	go run ./bench/parity -json > a.json         for programs
-//	go run ./bench/parity -from a.json -svg dir  plots of what was measured before; -check -from judges it
+//	go run ./bench/parity -from a.json -svg dir  plots of what was measured before; with -check it is judged, with -n and so on what
+//	                                             is missing is measured
 //
 // # The schemes
 //

@@ -33,15 +33,15 @@ func main() {
 
 // options are the flags.
 type options struct {
-	check, quick, grid, json, markdown bool
-	only, from, svg                    string
-	seed                               uint64
-	sizes                              []int
-	rtts                               []time.Duration
-	losses                             []float64
-	schemes                            []Scheme
-	data                               flow.Rate
-	groups                             int
+	check, quick, grid, standard, json, markdown bool
+	only, from, svg                              string
+	seed                                         uint64
+	sizes                                        []int
+	rtts                                         []time.Duration
+	losses                                       []float64
+	schemes                                      []Scheme
+	data                                         flow.Rate
+	groups                                       int
 }
 
 var errFails = errors.New("an acceptance line does not hold")
@@ -55,9 +55,10 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 		f.PrintDefaults()
 	}
 	o.data = pace
-	f.BoolVar(&o.check, "check", false, "measure the acceptance lines and fail if one does not hold; with -from take from there what is there")
+	f.BoolVar(&o.check, "check", false, "measure the acceptance lines and fail if one does not hold")
 	f.StringVar(&o.only, "only", "", "of these, the one of this `name`: 8, 16, 1k, 10k, grid")
 	f.BoolVar(&o.quick, "quick", false, "a few small cells")
+	f.BoolVar(&o.standard, "standard", false, "the cells of the documentation, which is the default")
 	f.BoolVar(&o.grid, "grid", false, "every loss, round trip and number of receivers of the acceptance grid")
 	f.Func("n", "`numbers` of receivers, like 8,1k", list(&o.sizes, parseSize))
 	f.Func("rtt", "with -n: round trip `times` (default 20ms)", list(&o.rtts, parseRTT))
@@ -78,7 +79,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.Uint64Var(&o.seed, "seed", 1, "`number` that everything random follows from; 0: a fresh one")
 	f.BoolVar(&o.json, "json", false, "print results as JSON and no table")
 	f.BoolVar(&o.markdown, "markdown", false, "print results as Markdown tables, cells by schemes")
-	f.StringVar(&o.from, "from", "", "measure nothing; take results from this JSON `file`, or files with commas between")
+	f.StringVar(&o.from, "from", "", "take results from this JSON `file`, or files with commas between, and measure only what is not there: nothing if no cells are named")
 	f.StringVar(&o.svg, "svg", "", "write plots into this `directory`")
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -153,22 +154,22 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 			err = errFails
 		}
 		return err
-	case o.from == "":
-		if results, err = o.measureAll(ctx, stderr); err != nil {
+	case o.from == "" || o.standard || o.quick || o.grid || o.sizes != nil:
+		if results, err = o.measureAll(ctx, stderr, results); err != nil {
 			return err
 		}
 	}
 	return o.show(stdout, results)
 }
 
-// measureAll measures the plan, and tells on the way how far it is.
-func (o *options) measureAll(ctx context.Context, stderr io.Writer) ([]Result, error) {
+// measureAll measures what is not known of the plan, and tells on the way how far it is.
+func (o *options) measureAll(ctx context.Context, stderr io.Writer, known []Result) ([]Result, error) {
 	plan := o.plan()
 	fmt.Fprintf(stderr, "seed %d, %d cells\n", o.seed, len(plan))
 	var results []Result
 	for i, c := range plan {
 		for _, s := range o.schemes {
-			r, err := measure(ctx, c, s)
+			r, err := recall(ctx, c, s, known)
 			if err != nil {
 				return nil, fmt.Errorf("%v, %s, seed %d: %w", c, s, c.Seed, err)
 			}

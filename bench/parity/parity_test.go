@@ -230,6 +230,14 @@ func TestRun(t *testing.T) {
 			t.Errorf("%v: %v\n%s", c.args, err, out.String())
 		}
 	}
+	out.Reset()
+	if err := run(context.Background(), []string{"-from", file, "-n", "4", "-groups", "3", "-seed", "2", "-scheme", "demand,bytes", "-loss", "0.1", "-json"}, &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	var some []Result
+	if err := json.Unmarshal(out.Bytes(), &some); err != nil || len(some) != 2 || some[0] != results[7] || some[1].Scheme != LeastBytes {
+		t.Errorf("known and new: %+v, %v", some, err)
+	}
 	svg, err := os.ReadFile(dir + "/plots/bytes-receivers.svg")
 	if err != nil {
 		t.Fatal(err)
