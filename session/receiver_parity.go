@@ -229,15 +229,15 @@ func (r *Receiver) noteGap(now mono.Time, gap seq.Range, lead seq.Num) {
 	k := r.parity.groupSize()
 	until := now.Add(r.patience())
 	for base := groupBase(gap.From, k); base.Less(gap.To); base = base.Add(k) {
-		g := r.enter(base)
+		g, held := r.enter(base), gap.Intersect(groupSpan(base, k))
 		if g.mode == groupByCount && !r.parity.end(base).LessEq(lead) {
 			g.mode = groupOpen // it was closed early, and goes on
 			r.repair.asks.Forget(seq.Range{From: base, To: base.Add(1)})
+			held = groupSpan(base, k)
 		}
-		if g.mode == groupByNumber {
-			continue
+		if g.mode != groupByNumber {
+			r.naks.Hold(held, until)
 		}
-		r.naks.Hold(gap.Intersect(groupSpan(base, k)), until)
 	}
 	r.countOpen()
 	r.endGroups(now, lead, false)

@@ -220,6 +220,7 @@ func (s *Source) Poll(now mono.Time, t *Transmit) bool {
 	if s.end.forgotten {
 		return false
 	}
+	s.dropAhead()
 	if s.repairs.NCFPending() && s.limiter.Control(now) {
 		return s.sendNCF(now, t)
 	}
@@ -232,8 +233,13 @@ func (s *Source) Poll(now mono.Time, t *Transmit) bool {
 	if s.paritySPMDue() && s.limiter.Control(now) {
 		return s.sendParitySPM(now, t)
 	}
-	if s.repairs.Pending() > 0 && s.limiter.Repair(now, s.unsent() > 0) && s.sendRepairs(now, t) {
-		return true
+	if s.repairs.Pending() > 0 && s.limiter.Repair(now, s.unsent() > 0) {
+		if s.sendRepairs(now, t) {
+			return true
+		}
+		if s.parityNCFDue() && s.limiter.Control(now) && s.sendParityNCF(now, t) { // groups turned out to have no parity
+			return true
+		}
 	}
 	if s.aheadDue() >= 0 && s.limiter.Data(now) && s.sendAhead(now, t) {
 		return true

@@ -146,6 +146,14 @@ func (s *Source) aheadDue() int {
 	return -1
 }
 
+// dropAhead forgets the unasked parity of groups that the trail has passed: it was held up for longer than the window lasts.
+func (s *Source) dropAhead() {
+	q := s.parity
+	for q != nil && len(q.ahead) > 0 && q.ahead[0].base.Less(s.window.Trail()) {
+		q.ahead = slices.Delete(q.ahead, 0, 1)
+	}
+}
+
 // sendAhead fills t with parity that nobody asked for: ODATA with the parity flag (RFC 3208, 11.7).
 func (s *Source) sendAhead(now mono.Time, t *Transmit) bool {
 	q := s.parity
@@ -156,10 +164,6 @@ func (s *Source) sendAhead(now mono.Time, t *Transmit) bool {
 			break
 		}
 		a := &q.ahead[i]
-		if a.base.Less(s.window.Trail()) { // held up for longer than the window lasts
-			q.ahead = slices.Delete(q.ahead, i, i+1)
-			continue
-		}
 		size, fits := s.appendParity(wire.TypeODATA, a.base, a.cover, t)
 		if !fits {
 			break
