@@ -17,6 +17,10 @@ const (
 	LostInNet  // packets that a link did not let pass
 	Damaged
 	Repairs // sent
+	Parity  // of these
+	Ahead   // parity sent before anybody asked
+	ParityNAKs
+	Restored // packets, from parity
 	NAKs
 	Suppressed // numbers that somebody else asked for first
 	Messages   // read
@@ -53,7 +57,7 @@ const (
 	counts
 )
 
-var countNames = [counts]string{"histories", "receivers", "packets", "deliveries", "lost", "damaged", "repairs", "naks", "suppressed",
+var countNames = [counts]string{"histories", "receivers", "packets", "deliveries", "lost", "damaged", "repairs", "parity", "ahead", "paritynaks", "restored", "naks", "suppressed",
 	"messages", "fragmented", "gaps", "gap:trail", "gap:timeout", "gap:unrepaired", "gap:malformed", "gap:reset", "gap:unavailable",
 	"gap:toolong", "end:eof", "end:reset", "end:lost", "end:unheard", "end:cut", "promised", "wraps", "stalls", "restarts", "leaves", "late",
 	"linkchanges", "outages", "flushes", "resets", "fullwindows", "jumps", "unordered", "hollow", "returned", "unclear"}

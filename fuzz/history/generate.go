@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rmcast/rmcast/fec"
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/netem"
 	"github.com/rmcast/rmcast/session"
@@ -259,6 +260,9 @@ func (g *generator) source(branches int) *Source {
 	if g.chance(0.1) {
 		s.Share = pick(g, 0.1, 1)
 	}
+	if g.chance(0.5) {
+		g.parity(s)
+	}
 	if g.gentle {
 		s.Slots = pick(g, 1024, 4096, 32768)
 		s.Age, s.Linger = 60*time.Second, 60*time.Second
@@ -276,6 +280,19 @@ func (g *generator) source(branches int) *Source {
 	return s
 }
 
+// parity has s make parity.
+func (g *generator) parity(s *Source) {
+	s.Parity = pick(g, 2, 4, 8, 8, 16, 64, 64, 128)
+	s.Goal = g.rng.IntN(3)
+	if s.Goal == int(fec.LeastDelay) {
+		s.Within = pick(g, 0, 0.1, 0.5, 1)
+	}
+	if s.Goal != int(fec.LeastBytes) && g.chance(0.5) {
+		s.Proactive = int(g.between(1, int64(s.Parity)))
+		s.Interleave = pick(g, 0, -1, 2, g.rng.IntN(2*s.Parity+1))
+	}
+}
+
 func (g *generator) group(branches, count int) *Group {
 	p := &Group{On: g.rng.IntN(branches + 1), Count: count}
 	p.Down, p.Up = g.twoLinks(true)
@@ -284,6 +301,7 @@ func (g *generator) group(branches, count int) *Group {
 	p.Hollow = g.chance(0.2) && !p.Unordered
 	p.Shared = g.chance(0.15)
 	p.Uniform = g.chance(0.15)
+	p.NoParity = g.chance(0.1)
 	if g.gentle {
 		return p
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/rmcast/rmcast/fec"
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/netem"
 	"github.com/rmcast/rmcast/session"
@@ -119,6 +120,12 @@ type Source struct {
 	Repairs float64       // share of Rate that repairs may take while data waits
 	Share   float64       // share of Rate that one receiver's NAKs may cause
 	Ambient time.Duration // AmbientSPM
+
+	Parity     int     // packets of a transmission group; 0: no parity
+	Goal       int     // fec.Goal
+	Within     float64 // of fec.Config, as those after it
+	Proactive  int
+	Interleave int
 }
 
 // Group is what the receivers of a group are like, who each have a link of their own. Zero settings are those of sim.GroupConfig.
@@ -132,6 +139,7 @@ type Group struct {
 	ReceiveOnly bool
 	Uniform     bool // the backoff's law
 	Hollow      bool
+	NoParity    bool
 	Shared      bool
 	Window      int   // slots, a power of two
 	Memory      int64 // bytes of payload
@@ -267,11 +275,23 @@ func (s *Source) validate(v4 bool) error {
 		return fmt.Errorf("a negative setting")
 	case s.Age > mostTime || s.Hold > mostTime || s.Linger > mostTime || s.GRTT > mostTime || s.Ambient > mostTime:
 		return fmt.Errorf("a time of more than %v", mostTime)
-	case s.MTU != 0:
+	case s.Parity != 0:
+		if err := s.fec().Validate(); err != nil {
+			return err
+		}
+	case s.Goal != 0 || s.Within != 0 || s.Proactive != 0 || s.Interleave != 0:
+		return fmt.Errorf("settings of parity, and parity=0")
+	}
+	if s.MTU != 0 {
 		_, err := wire.NewRoom(s.MTU, !v4, false)
 		return err
 	}
 	return nil
+}
+
+// fec is the configuration of the source's parity.
+func (s *Source) fec() fec.Config {
+	return fec.Config{GroupSize: s.Parity, Goal: fec.Goal(s.Goal), Within: s.Within, Proactive: s.Proactive, Interleave: s.Interleave}
 }
 
 func (g *Group) validate() error {

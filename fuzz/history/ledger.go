@@ -14,29 +14,30 @@ import (
 //
 //  1. The packets of the stream and of the messages are what was written, in order, each once; none crosses a message, a flush or
 //     the end. Their numbers go up by one.
-//  2. A repair is the packet that was sent under its number, and the window still holds it.
+//  2. A repair is the packet that was sent under its number, and the window still holds it; parity is over packets that it holds.
 //  3. SPMs announce what was sent and no more; the trail goes up only, and the window is no larger than said.
 //  4. Data and repairs are within the rate, control packets within their share.
 type ledger struct {
-	index   int // of the source, from 0
-	sim     *sim.Source
-	tsi     wire.TSI
-	first   seq.Num
-	slots   int
-	room    wire.Room
-	units   []unit // what was written, merged where packets may hold both
-	unit    int    // the one being sent
-	written int64
-	sent    []entry
-	bytes   int64 // in sent
-	trail   int   // index of the lowest number that the source claims to hold
-	finish  bool  // told to; or reset
-	reset   bool
-	code    uint8
-	began   time.Duration // the first packet of data; valid if there is one
-	longest int           // message, in bytes
-	data    bucket
-	control bucket
+	index     int // of the source, from 0
+	sim       *sim.Source
+	tsi       wire.TSI
+	first     seq.Num
+	slots     int
+	groupSize int // of parity; 0: none
+	room      wire.Room
+	units     []unit // what was written, merged where packets may hold both
+	unit      int    // the one being sent
+	written   int64
+	sent      []entry
+	bytes     int64 // in sent
+	trail     int   // index of the lowest number that the source claims to hold
+	finish    bool  // told to; or reset
+	reset     bool
+	code      uint8
+	began     time.Duration // the first packet of data; valid if there is one
+	longest   int           // message, in bytes
+	data      bucket
+	control   bucket
 
 	byKey map[uint64]int32 // messages by content, the latest; for unordered delivery
 	chain []int32          // by number: the message before with the same key, or -1
@@ -125,6 +126,9 @@ func (l *ledger) says(now time.Duration, p *wire.Packet, ipBytes int) string {
 		if fault := l.window(p.Trail, len(l.sent)); fault != "" {
 			return fault
 		}
+		if p.Flags&wire.FlagParity != 0 {
+			return l.parity(p)
+		}
 		if p.Type == wire.TypeRDATA {
 			return l.repair(p)
 		}
@@ -144,7 +148,10 @@ func (l *ledger) says(now time.Duration, p *wire.Packet, ipBytes int) string {
 		}
 	case wire.TypeNCF:
 		for n, i := p.Sqn, 0; ; i++ {
-			if at := l.at(n); at < 0 || at >= len(l.sent) {
+			if p.Flags&wire.FlagParity != 0 {
+				n = l.group(n) // the lower bits are a count
+			}
+			if at := l.at(n); at < 0 && p.Flags&wire.FlagParity == 0 || at >= len(l.sent) {
 				return fmt.Sprintf("source: an NCF for %d, which was not sent", at)
 			}
 			if !p.Options.Set.Has(wire.OptNAKList) || i >= p.Options.NAKList.N {
@@ -246,6 +253,29 @@ func (l *ledger) repair(p *wire.Packet) string {
 	}
 	if first != int(e.first) || length != e.length || string(p.Payload) != string(pattern(l.index, e.offset, int(e.size))) {
 		return fmt.Sprintf("source: the repair of %d is not what was sent", i)
+	}
+	return ""
+}
+
+// group returns the first number of n's transmission group.
+func (l *ledger) group(n seq.Num) seq.Num { return n &^ seq.Num(l.groupSize-1) }
+
+// under returns the indices of the packets under a parity packet.
+func (l *ledger) under(p *wire.Packet) (from, to int) {
+	cover := l.groupSize
+	if p.Options.Set.Has(wire.OptCurrTGSize) {
+		cover = int(p.Options.CurrTGSize)
+	}
+	from = l.at(l.group(p.Sqn))
+	return from, from + cover
+}
+
+func (l *ledger) parity(p *wire.Packet) string {
+	if l.groupSize == 0 {
+		return "source: it sends parity, and has none"
+	}
+	if from, to := l.under(p); from < l.trail || to <= from || to > len(l.sent) {
+		return fmt.Sprintf("source: it sends parity over [%d,%d), and holds [%d,%d)", from, to, l.trail, len(l.sent))
 	}
 	return ""
 }

@@ -28,6 +28,7 @@ type listener struct {
 	host int
 
 	heard    time.Duration // the latest packet
+	faint    time.Duration // the latest of parity: heard by an engine that had the announcement
 	silent   bool          // nothing was heard yet, or not for the expiry time: the engine may have forgotten
 	accepted bool
 	start    int // index where delivery begins
@@ -69,6 +70,20 @@ func (l *listener) forget() {
 func (l *listener) hears(now time.Duration, p *wire.Packet) {
 	if !l.silent && now-l.heard >= l.g.expiry() {
 		l.silent = true
+		l.unclear = l.unclear || l.faint > l.heard
+	}
+	if p.DestinationPort != l.g.peers.DestinationPort { // parity founds no session
+		if l.silent {
+			return
+		}
+		l.faint = now
+		if p.Type == wire.TypeSPM {
+			l.lead = max(l.lead, l.src.at(p.Lead))
+		} else if p.Type != wire.TypeNCF {
+			_, to := l.src.under(p)
+			l.lead = max(l.lead, to-1)
+		}
+		return
 	}
 	if l.silent {
 		l.silent = false
@@ -117,6 +132,8 @@ func (l *listener) tells(c *Counts, e session.Event) string {
 		if l.promised && l.g.set.Join != session.JoinNow && l.start > 0 {
 			return fmt.Sprintf("gap: delivery begins at %d, though the first packet can be had", l.start)
 		}
+	case session.EventRepaired:
+		set(&l.got, l.src.at(e.Range.From))
 	case session.EventLost:
 		l.lost = append(l.lost, e.Range)
 		if l.promised {
@@ -135,7 +152,11 @@ func (l *listener) asks(w *world, now time.Duration, p *wire.Packet, ipBytes int
 		return "nak: one leaves before the source is accepted"
 	}
 	for n, i := p.Sqn, 0; ; i++ {
-		if fault := l.wants(w, n); fault != "" {
+		wants := l.wants
+		if p.Flags&wire.FlagParity != 0 {
+			wants = l.wantsParity
+		}
+		if fault := wants(w, n); fault != "" {
 			return fault
 		}
 		if !p.Options.Set.Has(wire.OptNAKList) || i >= p.Options.NAKList.N {
@@ -162,6 +183,23 @@ func (l *listener) wants(w *world, n seq.Num) string {
 		if r.Has(n) {
 			return fmt.Sprintf("nak: it asks for %d, which it gave up in %v", i, r)
 		}
+	}
+	return ""
+}
+
+// wantsParity checks a count of parity packets that is asked for.
+func (l *listener) wantsParity(w *world, n seq.Num) string {
+	if l.src.groupSize == 0 || l.g.set.NoParity {
+		return fmt.Sprintf("nak: it asks for parity at %d, and there is none", l.src.at(n))
+	}
+	base, missing := l.src.group(n), 0
+	for j := range l.src.groupSize {
+		if l.wants(w, base.Add(j)) == "" {
+			missing++
+		}
+	}
+	if count := n.Sub(base) + 1; count > missing {
+		return fmt.Sprintf("nak: it asks for %d parity packets at %d, and misses %d", count, l.src.at(base), missing)
 	}
 	return ""
 }

@@ -236,7 +236,7 @@ func (w *world) addSource(a *Source) {
 	}
 	l.sim = w.n.Source(sim.SourceConfig{Switch: w.switches[a.On], Up: a.Up, Down: a.Down, Engine: func(c *session.SourceConfig) {
 		a.apply(c, w.h.V4)
-		l.slots, l.room, l.tsi = c.Slots, c.Room, c.TSI
+		l.slots, l.room, l.tsi, l.groupSize = c.Slots, c.Room, c.TSI, c.Parity.GroupSize
 		l.limits(c.Rate, overhead)
 	}})
 	w.sources++
@@ -281,6 +281,9 @@ func (s *Source) apply(c *session.SourceConfig, v4 bool) {
 		c.ReceiverShare = s.Share
 	}
 	c.First = seq.Num(s.First)
+	if s.Parity != 0 {
+		c.Parity = s.fec().WithDefaults()
+	}
 }
 
 func (w *world) addGroup(a *Group) {
@@ -311,6 +314,7 @@ func (w *world) addGroup(a *Group) {
 // apply sets what is not zero.
 func (g *Group) apply(c *session.PeersConfig) {
 	c.Join, c.Unordered, c.ReceiveOnly, c.UniformBackoff = g.Join, g.Unordered, g.ReceiveOnly, g.Uniform
+	c.NoParity = g.NoParity
 	c.MaxDelay, c.Expiry, c.NAKBackoff, c.NAKRepeat, c.NAKData = g.MaxDelay, g.Expiry, g.Backoff, g.Repeat, g.Data
 	if g.Window != 0 {
 		c.MaxWindow = g.Window
@@ -430,6 +434,9 @@ func (w *world) bound() time.Duration {
 		// A writer that waits for a slot does so for WindowAge and ten seconds at most.
 		d += time.Duration(packets/int64(c.Slots)+1) * 2 * (c.WindowAge + 10*time.Second)
 		data := c.Rate.Duration((l.written + 100*packets) * 2)
+		if a.Parity != 0 {
+			data *= 2 // what comes unasked is as much again at most
+		}
 		d += time.Duration(float64(data) / (1.001 - min(c.RepairShare, 1)))
 		d += 6*c.Linger + c.WindowAge
 	}
@@ -445,6 +452,9 @@ func (w *world) over() {
 		l := &w.ledgers[k]
 		st := l.sim.Stats()
 		w.counts[Repairs] += st.Repairs
+		w.counts[Parity] += st.Parity
+		w.counts[Ahead] += st.Ahead
+		w.counts[ParityNAKs] += st.ParityNAKs
 		if n := len(l.sent); n > 0 && l.first.Add(n-1) < l.first {
 			w.counts[Wraps]++
 		}
@@ -463,6 +473,7 @@ func (w *world) over() {
 		total := &st.Sessions.Total
 		w.counts[NAKs] += total.NAKs
 		w.counts[Suppressed] += total.Suppressed
+		w.counts[Restored] += total.Restored
 		w.counts[FullWindows] += total.Refused.WindowFull
 		w.counts[Jumps] += total.Refused.Jump
 		w.counts[Messages] += st.Messages
