@@ -18,8 +18,8 @@ import (
 // heavyLoss is of packets at each receiver in a group that repairs with parity.
 const heavyLoss = 0.05
 
-// paritySizes are lengths of messages whose parity fits the MTU, in groups with fragments too; of messageSizes some do not, and a group
-// with one of those has no parity.
+// paritySizes are lengths of messages whose parity fits the MTU, in groups with fragments too; of messageSizes some do not, and a
+// group with one of those has no parity.
 var paritySizes = []int{20, 100, 1384, 5000, 22144, 33, 1200, 3000}
 
 // parityModes are how a source may repair with parity.
@@ -71,8 +71,8 @@ func TestBesideParity(t *testing.T) {
 	}
 }
 
-// wantParity checks that our receivers have all of the data, that they had parity for it, by default for some and with LeastBytes for most
-// of what they missed, and that others were served by replay.
+// wantParity checks that our receivers have all of the data, that they had parity for it, by default for some and with LeastBytes
+// for most of what they missed, and that others were served by replay.
 func wantParity(t *testing.T, s *transport.Source, receivers []*receiving, data []byte, cfg fec.Config) {
 	t.Helper()
 	logSource(t, s)
@@ -90,7 +90,8 @@ func wantParity(t *testing.T, s *transport.Source, receivers []*receiving, data 
 		t.Errorf("%d repairs are not parity, %d NAKs came too late, want some and none", st.Repairs-st.Parity, st.NAKsTooLate)
 	}
 	if st.ParityNAKs == 0 || st.Parity == 0 || restored == 0 {
-		t.Errorf("parity was asked for %d times, %d were sent, %d packets restored: too little to prove anything", st.ParityNAKs, st.Parity, restored)
+		t.Errorf("parity was asked for %d times, %d were sent, %d packets restored: too little to prove anything",
+			st.ParityNAKs, st.Parity, restored)
 	}
 	if cfg.Proactive > 0 && st.Ahead == 0 {
 		t.Error("no parity was sent unasked")
@@ -100,8 +101,8 @@ func wantParity(t *testing.T, s *transport.Source, receivers []*receiving, data 
 	}
 }
 
-// An OpenPGM source that announces parity is served as one that does not: our receivers ask for packets by number, and for no parity,
-// which it cannot make: it would end with the first NAK for it.
+// An OpenPGM source that announces parity is served as one that does not: our receivers ask for packets by number, and for no
+// parity, which it cannot make: it would end with the first NAK for it.
 func TestOpenPGMSourceOffersParity(t *testing.T) {
 	needPeers(t)
 	for _, f := range families {

@@ -205,7 +205,8 @@ func startSource(t *testing.T, l *netem.Lab, f *family, data []byte, apdus []int
 		t.Fatal(err)
 	}
 	args := []string{"-n", f.network(netem.Sender), "-u", strconv.Itoa(port), "-p", strconv.Itoa(port),
-		"-m", strconv.Itoa(f.mtu), "-r", strconv.Itoa(int(rate) / 8), "-a", strings.Trim(strings.ReplaceAll(fmt.Sprint(apdus), " ", ","), "[]")}
+		"-m", strconv.Itoa(f.mtu), "-r", strconv.Itoa(int(rate) / 8),
+		"-a", strings.Trim(strings.ReplaceAll(fmt.Sprint(apdus), " ", ","), "[]")}
 	return startPeer(t, l, netem.Sender, "pgm_tx", append(append(args, more...), file)...)
 }
 

@@ -161,8 +161,8 @@ func TestDissect(t *testing.T) {
 	}
 }
 
-// tshark takes every packet of both our ends for sound PGM where they use parity: of full groups and of such that a pause closed, of payloads
-// as long as each other and not, of fragments.
+// tshark takes every packet of both our ends for sound PGM where they use parity: of full groups and of such that a pause closed, of
+// payloads as long as each other and not, of fragments.
 func TestDissectParity(t *testing.T) {
 	modes := []struct {
 		name  string

@@ -1,13 +1,13 @@
 /* An OpenPGM source that sends a file.
  *
- *   pgm_tx -n 10.77.0.1;239.192.0.9 -u PORT -p DATA-DESTINATION -x DATA-SOURCE -m MTU -r BYTES/S -k GROUP -a LEN,LEN,... FILE
+ *   pgm_tx -n 10.77.0.1;239.192.0.9 -u PORT -p DATA-DESTINATION -x DATA-SOURCE -m MTU -r BYTES/S -k GROUP -a LEN,... FILE
  *
  * The file is cut into APDUs whose lengths go round the list of -a; the last one is what is left. Prints "ready" when it is connected,
  * waits for a line on stdin, sends, prints "sent APDUS BYTES", and repairs until its stdin ends. Then it closes: three FIN SPMs,
  * after which nobody repairs.
  *
- * With -k it announces parity on demand, in groups of so many packets. It cannot make any: in libpgm 5.3.128 the first NAK for parity ends
- * a source whose window has a size in packets. */
+ * With -k it announces parity on demand, in groups of so many packets. It cannot make any: in libpgm 5.3.128 the first NAK for
+ * parity ends a source whose window has a size in packets. */
 #include <fcntl.h>
 #include "peer.h"
 

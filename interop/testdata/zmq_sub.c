@@ -2,9 +2,9 @@
  *
  *   zmq_sub -e "epgm://10.77.1.0;239.192.0.9:7500" -r KBIT/S -b BYTES -t SECONDS FILE
  *
- * Prints "ready" when it is connected. For each message the file gets its length as four bytes, high byte first, and its bytes. It ends when it
- * has BYTES of payload or after SECONDS, and prints "got MESSAGES BYTES" last. ZeroMQ does not tell of a loss: it leaves out what is
- * hit. The few functions needed are declared here, so that the library is enough: its headers bring half a distribution along. */
+ * Prints "ready" when it is connected. For each message the file gets its length as four bytes, high byte first, and its bytes. It
+ * ends when it has BYTES of payload or after SECONDS, and prints "got MESSAGES BYTES" last. ZeroMQ does not tell of a loss: it
+ * leaves out what is hit. The few functions needed are declared here, so that the library is enough without its headers. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ZMQ_SUB = 2, ZMQ_SUBSCRIBE = 6, ZMQ_RATE = 8, ZMQ_RECOVERY_IVL = 9, ZMQ_LINGER = 17, ZMQ_RCVHWM = 24, ZMQ_RCVTIMEO = 27, ZMQ_IPV6 = 42 };
+enum {
+	ZMQ_SUB = 2,
+	ZMQ_SUBSCRIBE = 6, ZMQ_RATE = 8, ZMQ_RECOVERY_IVL = 9, ZMQ_LINGER = 17, ZMQ_RCVHWM = 24, ZMQ_RCVTIMEO = 27, ZMQ_IPV6 = 42
+};
 void *zmq_ctx_new(void);
 void *zmq_socket(void *context, int type);
 int zmq_setsockopt(void *socket, int option, const void *value, size_t len);
