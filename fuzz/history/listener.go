@@ -133,7 +133,9 @@ func (l *listener) tells(c *Counts, e session.Event) string {
 			return fmt.Sprintf("gap: delivery begins at %d, though the first packet can be had", l.start)
 		}
 	case session.EventRepaired:
-		set(&l.got, l.src.at(e.Range.From))
+		if l.accepted {
+			set(&l.got, l.src.at(e.Range.From)) // perhaps from parity
+		}
 	case session.EventLost:
 		l.lost = append(l.lost, e.Range)
 		if l.promised {
