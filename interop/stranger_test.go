@@ -22,7 +22,7 @@ func TestStranger(t *testing.T) {
 	}{
 		{"default", fec.Config{}},
 		{"on demand", fec.Config{Goal: fec.LeastBytes}},
-		{"proactive", fec.Config{Proactive: 8}},
+		{"proactive", fec.Config{Proactive: 4}},
 		{"least delay", fec.Config{Goal: fec.LeastDelay}},
 	} {
 		for _, v4 := range []bool{true, false} {
