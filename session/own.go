@@ -19,6 +19,7 @@ type Own struct {
 	most          uint8
 	mostOf        seq.Num
 	avoid         seq.Num
+	denials       uint8
 	loss          lossMeter
 }
 
@@ -37,7 +38,7 @@ func (ps *Peers) Part(to *Peers, own *Own) bool {
 	*own = Own{
 		counts: r.stats, spms: r.spms - x.spms, packets: r.packets - x.packets,
 		stale: r.staleSqn, pace: r.pace, rtt: r.rtt, wait: r.wait, naks: r.naks.Own(),
-		most: r.most, mostOf: r.mostOf, avoid: r.avoid, loss: r.loss,
+		most: r.most, mostOf: r.mostOf, avoid: r.avoid, denials: r.denials, loss: r.loss,
 	}
 	own.counts.sub(x.stats)
 	return true
@@ -50,7 +51,7 @@ func (ps *Peers) Take(own *Own) {
 	r.spms += own.spms
 	r.packets += own.packets
 	r.staleSqn, r.pace, r.rtt, r.wait = own.stale, own.pace, own.rtt, own.wait
-	r.most, r.mostOf, r.avoid, r.loss = own.most, own.mostOf, own.avoid, own.loss
+	r.most, r.mostOf, r.avoid, r.denials, r.loss = own.most, own.mostOf, own.avoid, own.denials, own.loss
 	r.naks.Take(own.naks)
 	r.naks.SetTiming(r.timing())
 }

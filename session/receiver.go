@@ -57,11 +57,12 @@ type Receiver struct {
 	spmrFrom mono.Time // when the wait for spmrAt was drawn; Never if it was not
 	answer   answer    // to a probe
 
-	parity announced
-	most   uint8   // about the greatest need of parity that NCFs confirmed,
-	mostOf seq.Num // the latest group
-	avoid  seq.Num // groups shortly before have no parity
-	loss   lossMeter
+	parity  announced
+	most    uint8   // about the greatest need of parity that NCFs confirmed,
+	mostOf  seq.Num // the latest group
+	avoid   seq.Num // groups shortly before it have no parity, and the denials before that were so many in a row
+	denials uint8
+	loss    lossMeter
 
 	accepted, queued, closed bool
 	fin, lost                bool

@@ -89,7 +89,7 @@ const (
 	heldShare     = 4                // and a quarter of what its window holds
 	maxFreeGroups = 32
 	mostDecay     = 16
-	denySpan      = 16 // groups after one that has no parity are asked for by number, so many
+	mostDenials   = 4 // in a row: 15 groups after one that has no parity are asked for by number then
 )
 
 // usesParity reports whether losses are asked for by count where that pays: not where nobody else is there to whom the answer
@@ -183,7 +183,8 @@ func (r *Receiver) handleParityNCF(now mono.Time, p *wire.Packet) {
 		g := r.groupAt(base)
 		switch {
 		case denied:
-			if r.avoid = base.Add(denySpan * k); g != nil {
+			r.avoidParity(base)
+			if g != nil {
 				r.askByNumber(now, g)
 			}
 		case g != nil && g.mode == groupByCount && int(count) >= r.need(g):
@@ -195,6 +196,23 @@ func (r *Receiver) handleParityNCF(now mono.Time, p *wire.Packet) {
 		}
 	}
 }
+
+// avoidParity notes that the group at base has no parity, and takes it that those after it have none either: the more of them, the oftener
+// that was so in a row.
+func (r *Receiver) avoidParity(base seq.Num) {
+	switch after := base.Sub(r.avoid); {
+	case after < 0 && after >= -r.avoidance():
+		return // known
+	case after >= 0 && after <= r.parity.groupSize():
+		r.denials = min(r.denials+1, mostDenials)
+	default:
+		r.denials = 0
+	}
+	r.avoid = base.Add(r.avoidance())
+}
+
+// avoidance is how many numbers are asked for as such from the beginning of a group on that has no parity.
+func (r *Receiver) avoidance() int { return r.parity.groupSize() << r.denials }
 
 // learnMost follows the greatest need of the groups of late. What is confirmed of a group after the greatest is of those who lost repairs.
 func (r *Receiver) learnMost(base seq.Num, count uint8) {
@@ -266,7 +284,7 @@ func (r *Receiver) enter(base seq.Num) *receiverGroup {
 		g = new(receiverGroup)
 	}
 	g.base, g.mode, g.top, g.expect, g.at = base, groupOpen, 0, 0, mono.Never
-	if base.Less(r.avoid) && r.avoid.Sub(base) <= denySpan*r.parity.groupSize() {
+	if base.Less(r.avoid) && r.avoid.Sub(base) <= r.avoidance() {
 		g.mode = groupByNumber
 	}
 	q.groups = slices.Insert(q.groups, i, g)
