@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
+	"github.com/rmcast/rmcast/fec"
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/seq"
 	"github.com/rmcast/rmcast/wire"
@@ -43,11 +44,12 @@ type script struct {
 
 // rule drops matching packets.
 type rule struct {
-	typ   wire.Type
-	sqn   seq.Num
-	any   bool
-	to    string
-	times int
+	typ    wire.Type
+	sqn    seq.Num
+	any    bool
+	parity bool
+	to     string
+	times  int
 }
 
 func (s *script) do(t *testing.T, d *datadriven.TestData) string {
@@ -70,7 +72,11 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) string {
 		for _, a := range d.CmdArgs {
 			s.hide[typeNamed(t, d, a.Key)] = true
 		}
-	case "drop": // drop TYPE [SQN] [to=NAME] [times=N]
+	case "show":
+		for _, a := range d.CmdArgs {
+			delete(s.hide, typeNamed(t, d, a.Key))
+		}
+	case "drop": // drop TYPE [SQN] [parity] [to=NAME] [times=N]
 		s.addRule(t, d)
 	case "clear":
 		s.rules = nil
@@ -82,6 +88,11 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) string {
 	case "message":
 		n, _ := strconv.Atoi(arg(1))
 		fmt.Fprintf(&s.trace, "took %v\n", s.sources[arg(0)].WriteMessage(s.n.now, pattern(uint64(s.written), n)))
+	case "loss": // loss SOURCE SHARE: what receivers report, until the source believes it
+		share, _ := strconv.ParseFloat(arg(1), 64)
+		for range 8 {
+			s.sources[arg(0)].parity.control.Loss(share)
+		}
 	case "finish":
 		s.sources[arg(0)].Finish(s.n.now)
 	case "reset":
@@ -102,6 +113,9 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) string {
 		s.n.run(s.n.now.Add(by), never)
 	case "read":
 		s.read(arg(0))
+	case "tally": // reads, and sums up
+		s.read(arg(0))
+		s.tally()
 	default:
 		d.Fatalf(t, "unknown command %s", d.Cmd)
 	}
@@ -121,6 +135,12 @@ func (s *script) addSource(t *testing.T, d *datadriven.TestData) {
 			case "first":
 				first, _ := strconv.ParseUint(a.Vals[0], 10, 32)
 				c.First = seq.Num(first)
+			case "parity":
+				k, _ := strconv.Atoi(a.Vals[0])
+				c.Parity = fec.Config{GroupSize: k, Goal: fec.LeastBytes}.WithDefaults()
+			case "proactive": // after parity
+				h, _ := strconv.Atoi(a.Vals[0])
+				c.Parity = fec.Config{GroupSize: c.Parity.GroupSize, Proactive: h}.WithDefaults()
 			case "rate":
 				c.Rate, _ = flow.ParseRate(a.Vals[0])
 			case "age":
@@ -148,6 +168,8 @@ func (s *script) addReceiver(t *testing.T, d *datadriven.TestData) {
 				c.Unordered = true
 			case "receive-only":
 				c.ReceiveOnly = true
+			case "no-parity":
+				c.NoParity = true
 			default:
 				switch a.Key {
 				case "max-delay":
@@ -184,6 +206,8 @@ func (s *script) addRule(t *testing.T, d *datadriven.TestData) {
 			r.to = a.Vals[0]
 		case "times":
 			r.times, _ = strconv.Atoi(a.Vals[0])
+		case "parity":
+			r.parity = true
 		default:
 			n, err := strconv.ParseUint(a.Key, 10, 32)
 			if err != nil {
@@ -198,7 +222,7 @@ func (s *script) addRule(t *testing.T, d *datadriven.TestData) {
 func (s *script) dropped(_, to *node, p *wire.Packet) bool {
 	for i := range s.rules {
 		r := &s.rules[i]
-		if r.typ == p.Type && (r.any || r.sqn == p.Sqn) && (r.to == "" || r.to == to.name) && r.times > 0 {
+		if r.typ == p.Type && r.parity == (p.Flags&wire.FlagParity != 0) && (r.any || r.sqn == p.Sqn) && (r.to == "" || r.to == to.name) && r.times > 0 {
 			r.times--
 			if !s.hide[p.Type] {
 				fmt.Fprintf(&s.trace, "  lost on the way to %s: %v %d\n", to.name, p.Type, p.Sqn)
@@ -215,6 +239,9 @@ func (s *script) spy(from *node, p *wire.Packet) {
 		return
 	}
 	fmt.Fprintf(&s.trace, "%.6f %s %v", float64(s.n.now)/1e9, from.name, p.Type)
+	if p.DestinationPort == testPort+1 || p.SourcePort == testPort+1 {
+		s.trace.WriteString(" parity")
+	}
 	switch p.Type {
 	case wire.TypeSPM:
 		fmt.Fprintf(&s.trace, " %d window %v", p.Sqn, seq.Range{From: p.Trail, To: p.Lead.Add(1)})
@@ -224,6 +251,15 @@ func (s *script) spy(from *node, p *wire.Packet) {
 		fmt.Fprintf(&s.trace, " %v", p.Numbers(nil))
 	}
 	o := &p.Options
+	if o.Set.Has(wire.OptParityPRM) {
+		fmt.Fprintf(&s.trace, " of %d, hold %v, %d ahead", o.ParityPRM.GroupSize, decodeHold(o.Peer.Hold).Round(10*time.Microsecond), o.Peer.Ahead)
+	}
+	if o.Set.Has(wire.OptCurrTGSize) {
+		fmt.Fprintf(&s.trace, ", group of %d", o.CurrTGSize)
+	}
+	if p.Flags&wire.FlagVarPktLen != 0 {
+		s.trace.WriteString(", lengths vary")
+	}
 	if o.Set.Has(wire.OptJoin) {
 		fmt.Fprintf(&s.trace, " join %d", o.Join)
 	}
@@ -233,7 +269,9 @@ func (s *script) spy(from *node, p *wire.Packet) {
 	if o.Set.Has(wire.OptRST) {
 		fmt.Fprintf(&s.trace, " reset %d", o.Reset.Code)
 	}
-	if o.Set.Has(wire.OptFragment) {
+	if o.Set.Has(wire.OptFragment) && p.Flags&wire.FlagParity != 0 {
+		s.trace.WriteString(", parts of messages")
+	} else if o.Set.Has(wire.OptFragment) {
 		fmt.Fprintf(&s.trace, ", part of %d at %d of %d", o.Fragment.First, o.Fragment.Offset, o.Fragment.Length)
 	}
 	s.trace.WriteByte('\n')
@@ -266,6 +304,22 @@ func (s *script) forge(t *testing.T, d *datadriven.TestData) {
 			s.n.send(nd, &tr)
 		}
 	}
+}
+
+// tally makes one line of what was read: messages, then losses and the end as they stand.
+func (s *script) tally() {
+	messages, bytes := 0, 0
+	var rest []string
+	for line := range strings.Lines(s.trace.String()) {
+		n := 0
+		if _, err := fmt.Sscanf(line, "message of %d bytes", &n); err == nil {
+			messages, bytes = messages+1, bytes+n
+		} else {
+			rest = append(rest, strings.TrimSpace(line))
+		}
+	}
+	s.trace.Reset()
+	fmt.Fprintf(&s.trace, "%d messages, %d bytes; %s\n", messages, bytes, strings.Join(rest, "; "))
 }
 
 // read reads messages from a receiver until it would block or ends.
