@@ -237,6 +237,8 @@ func (s *Source) Poll(now mono.Time, t *Transmit) bool {
 		if s.sendRepairs(now, t) {
 			return true
 		}
+		s.reclaim(now) // what was queued is settled, and holds the window no longer
+		s.dropAhead()
 		if s.parityNCFDue() && s.limiter.Control(now) && s.sendParityNCF(now, t) { // groups turned out to have no parity
 			return true
 		}
