@@ -343,9 +343,6 @@ func (s *Source) reclaim(now mono.Time) {
 	if s.window.Trail() != trail {
 		s.joinable = false
 		s.repairs.Trim(s.window.Trail())
-		if queued { // it held what follows, too, and may be gone
-			s.reclaim(now)
-		}
 	}
 }
 
