@@ -79,7 +79,7 @@ func judgeDemand(results map[Scheme]*Result) []finding {
 	r := results[Demand]
 	return append(repaired(results),
 		finding{"packets per data packet", r.Costs.packets(), overMinimum * r.Minimum, ""},
-		finding{"bytes per useful byte", r.Costs.bytes(), overMinimum * r.leastBytes(), ""})
+		finding{fmt.Sprintf("bytes per useful byte (in the first second %.3f)", r.Start.bytes()), r.Costs.bytes(), overMinimum * r.leastBytes(), ""})
 }
 
 func judgeChoice(results map[Scheme]*Result) []finding {
