@@ -16,8 +16,6 @@ type Own struct {
 	pace          flow.Pacer
 	rtt, wait     flow.RTT
 	naks          nack.Own
-	most          uint8
-	mostOf        seq.Num
 	avoid         seq.Num
 	denials       uint8
 	loss          lossMeter
@@ -38,7 +36,7 @@ func (ps *Peers) Part(to *Peers, own *Own) bool {
 	*own = Own{
 		counts: r.stats, spms: r.spms - x.spms, packets: r.packets - x.packets,
 		stale: r.staleSqn, pace: r.pace, rtt: r.rtt, wait: r.wait, naks: r.naks.Own(),
-		most: r.most, mostOf: r.mostOf, avoid: r.avoid, denials: r.denials, loss: r.loss,
+		avoid: r.avoid, denials: r.denials, loss: r.loss,
 	}
 	own.counts.sub(x.stats)
 	return true
@@ -51,7 +49,7 @@ func (ps *Peers) Take(own *Own) {
 	r.spms += own.spms
 	r.packets += own.packets
 	r.staleSqn, r.pace, r.rtt, r.wait = own.stale, own.pace, own.rtt, own.wait
-	r.most, r.mostOf, r.avoid, r.denials, r.loss = own.most, own.mostOf, own.avoid, own.denials, own.loss
+	r.avoid, r.denials, r.loss = own.avoid, own.denials, own.loss
 	r.naks.Take(own.naks)
 	r.naks.SetTiming(r.timing())
 }
@@ -66,6 +64,8 @@ func (s *PeersStats) AddOwn(own *Own, shared *Peers) {
 func (r *Receiver) alike(x *Receiver) bool {
 	switch {
 	case r.naks.Len() > 0, x.naks.Len() > 0, r.repair != nil, x.repair != nil, r.parity != x.parity:
+		return false
+	case r.most != x.most, r.mostOf != x.mostOf: // the NCFs that all hear change them further
 		return false
 	case r.heard != x.heard, r.spmSqn != x.spmSqn, r.lead != x.lead, r.trail != x.trail:
 		return false

@@ -43,6 +43,7 @@ func (a announced) end(base seq.Num) seq.Num {
 // In each of them, a group of which as many parity packets came as it misses numbers is restored.
 type repairing struct {
 	asks    *nack.Scheduler  // of the bases of groups
+	fresh   nack.Own         // of asks when it was made
 	hushed  uint64           // asks.Suppressed when it was last new
 	groups  []*receiverGroup // with missing numbers, ascending
 	open    int              // how many of them are open
@@ -817,10 +818,12 @@ func (ps *Peers) newRepairing(r *Receiver) *repairing {
 	q := ps.spare
 	if ps.spare = nil; q == nil {
 		q = &repairing{asks: nack.NewScheduler(ps.rng, r.askTiming())}
+		q.fresh = q.asks.Own()
 	}
 	if k := r.parity.groupSize(); q.code == nil || q.code.GroupSize() != k {
 		q.code = fec.NewCode(k)
 	}
+	q.asks.Take(q.fresh) // no wait of an earlier loss at this instant counts: not all hosts had it
 	q.hushed = q.asks.Suppressed()
 	q.asks.SetTiming(r.askTiming())
 	return q
