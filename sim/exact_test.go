@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rmcast/rmcast/fec"
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/netem"
 	"github.com/rmcast/rmcast/session"
@@ -14,26 +15,29 @@ import (
 // the failure prints the new one.
 func TestExact(t *testing.T) {
 	for _, c := range []struct {
-		name string
-		v4   bool
-		seed uint64
-		want uint64
+		name   string
+		v4     bool
+		parity fec.Config
+		seed   uint64
+		want   uint64
 	}{
-		{"IPv6", false, 1, 0x2bba9e0bcdf214ef},
-		{"IPv4", true, 2, 0xc5f7fd755e4ceddc},
+		{"IPv6", false, fec.Config{}, 1, 0x2bba9e0bcdf214ef},
+		{"IPv4", true, fec.Config{}, 2, 0xc5f7fd755e4ceddc},
+		{"parity", false, fec.Config{GroupSize: 16, Goal: fec.LeastBytes}, 3, 0xbf2348f25b619dac},
+		{"parity ahead of demand", true, fec.Config{GroupSize: 32, Goal: fec.LeastDelay, Proactive: 1}, 4, 0x8b455e4aeed4b631},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			sum, stats := exact(t, c.seed, c.v4, false)
+			sum, stats := exact(t, c.seed, c.v4, false, c.parity)
 			if sum != c.want {
 				t.Errorf("the events sum up to %#x, want %#x; %+v", sum, c.want, stats)
 			}
-			if again, _ := exact(t, c.seed, c.v4, false); again != sum {
+			if again, _ := exact(t, c.seed, c.v4, false, c.parity); again != sum {
 				t.Errorf("the second time they sum up to %#x, the first time to %#x", again, sum)
 			}
-			if shared, _ := exact(t, c.seed, c.v4, true); shared != sum {
+			if shared, _ := exact(t, c.seed, c.v4, true, c.parity); shared != sum {
 				t.Errorf("shared, they sum up to %#x, else to %#x", shared, sum)
 			}
-			if other, _ := exact(t, c.seed+100, c.v4, false); other == sum {
+			if other, _ := exact(t, c.seed+100, c.v4, false, c.parity); other == sum {
 				t.Errorf("seeds %d and %d do the same", c.seed, c.seed+100)
 			}
 		})
@@ -51,13 +55,19 @@ func impairment(t *testing.T, text string) netem.Impairment {
 }
 
 // exact runs the network and returns its hash.
-func exact(t *testing.T, seed uint64, v4, shared bool) (uint64, Stats) {
+func exact(t *testing.T, seed uint64, v4, shared bool, parity fec.Config) (uint64, Stats) {
 	t.Helper()
 	i := func(text string) netem.Impairment { return impairment(t, text) }
 	n := New(Config{Seed: seed, V4: v4, Hash: true})
 	src := n.Source(SourceConfig{
 		Up: i("rate 30mbit limit 100 delay 100us 30us 20%"), Down: i("loss 2%"),
-		Engine: func(c *session.SourceConfig) { c.Rate, c.Slots, c.First = 12345678, 2048, 1<<32-50 },
+		Engine: func(c *session.SourceConfig) {
+			c.Rate, c.Slots, c.First = 12345678, 2048, 1<<32-50
+			if parity.GroupSize > 0 {
+				c.Parity = parity.WithDefaults()
+				c.InitialGroup, c.InitialGRTT = 100, 50*time.Millisecond
+			}
+		},
 	})
 	near := n.Branch(nil, i("loss gemodel 1% 20% delay 5ms 1ms 25% distribution normal"), i("loss state 1% 30% delay 5ms"))
 	far := n.Branch(near, i("delay 3ms 1ms distribution pareto reorder 3% 20% duplicate 2% 10%"), i("delay 3ms 500us distribution paretonormal loss every 40"))
@@ -101,6 +111,9 @@ func exact(t *testing.T, seed uint64, v4, shared bool) (uint64, Stats) {
 		if st := g.Stats(); st.Complete < g.Len() || st.Sessions.Total.NAKs == 0 {
 			t.Errorf("group %d: %+v", k, st)
 		}
+	}
+	if st := src.Stats(); (st.Parity > 0) != (parity.GroupSize > 0) || (st.Ahead > 0) != (parity.Proactive > 0) {
+		t.Errorf("the source: %+v", st)
 	}
 	return n.TraceHash(), n.Stats()
 }

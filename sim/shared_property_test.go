@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/rmcast/rmcast/fec"
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/netem"
 	"github.com/rmcast/rmcast/session"
@@ -94,6 +95,7 @@ type historySource struct {
 	rate     flow.Rate
 	slots    int
 	group    float64
+	parity   fec.Config
 }
 
 type historyStep struct {
@@ -114,7 +116,7 @@ func (h *history) String() string {
 		out += fmt.Sprintf("group %d of %d at %d down %q up %q hollow %v absent %v %s\n", i, g.count, g.at, g.down, g.up, g.hollow, g.absent, g.options())
 	}
 	for i, s := range h.sources {
-		out += fmt.Sprintf("source %d at %d down %q up %q %v, %d slots, group %v\n", i, s.at, s.down, s.up, s.rate, s.slots, s.group)
+		out += fmt.Sprintf("source %d at %d down %q up %q %v, %d slots, group %v, parity %+v\n", i, s.at, s.down, s.up, s.rate, s.slots, s.group, s.parity)
 	}
 	for _, s := range h.steps {
 		out += fmt.Sprintf("%v %s %d.%d bytes %d down %q up %q\n", s.at, s.what, s.who, s.i, s.bytes, s.down, s.up)
@@ -124,8 +126,8 @@ func (h *history) String() string {
 
 func (g *historyGroup) options() string {
 	c := g.engine
-	return fmt.Sprintf("unordered %v mute %v join %d window %d, %d bytes, delay %v, expiry %v",
-		c.Unordered, c.ReceiveOnly, c.Join, c.MaxWindow, c.WindowBytes, c.MaxDelay, c.Expiry)
+	return fmt.Sprintf("unordered %v mute %v join %d window %d, %d bytes, delay %v, expiry %v, no parity %v",
+		c.Unordered, c.ReceiveOnly, c.Join, c.MaxWindow, c.WindowBytes, c.MaxDelay, c.Expiry, c.NoParity)
 }
 
 // ending is all that is compared.
@@ -155,6 +157,7 @@ func drawHistory(t *rapid.T) history {
 				WindowBytes: rapid.SampledFrom([]int64{0, 1 << 16}).Draw(t, "bytes"),
 				MaxDelay:    rapid.SampledFrom([]time.Duration{0, 50 * time.Millisecond}).Draw(t, "max delay"),
 				Expiry:      rapid.SampledFrom([]time.Duration{0, 700 * time.Millisecond}).Draw(t, "expiry"),
+				NoParity:    rapid.IntRange(0, 5).Draw(t, "no parity") == 5,
 			},
 		})
 	}
@@ -163,6 +166,8 @@ func drawHistory(t *rapid.T) history {
 		h.sources = append(h.sources, historySource{
 			at: at.Draw(t, "at"), down: drawLink(t), up: drawImpairment(t), rate: rapid.SampledFrom([]flow.Rate{20 * flow.Mbps, flow.Mbps, 100 * flow.Mbps}).Draw(t, "rate"),
 			slots: rapid.SampledFrom([]int{1024, 64}).Draw(t, "slots"), group: rapid.SampledFrom([]float64{1000, 5}).Draw(t, "group"),
+			parity: rapid.SampledFrom([]fec.Config{{}, {}, {GroupSize: 64}, {GroupSize: 8, Goal: fec.LeastBytes}, {GroupSize: 2, Goal: fec.LeastBytes},
+				{GroupSize: 16, Proactive: 2, Interleave: 3}, {GroupSize: 128, Goal: fec.LeastDelay, Within: 0.5}}).Draw(t, "parity"),
 		})
 	}
 	const end = 3 * time.Second
@@ -236,6 +241,9 @@ func (h *history) run(t interface{ Fatal(...any) }, shared, trace bool) (end end
 	add := func(s historySource) {
 		sources = append(sources, n.Source(SourceConfig{Switch: switches[s.at], Down: s.down, Up: s.up, Engine: func(c *session.SourceConfig) {
 			c.Rate, c.Slots, c.InitialGroup, c.InitialGRTT = s.rate, s.slots, s.group, 50*time.Millisecond
+			if s.parity.GroupSize > 0 {
+				c.Parity = s.parity.WithDefaults()
+			}
 		}}))
 	}
 	add(h.sources[0])
@@ -267,7 +275,7 @@ func (h *history) run(t interface{ Fatal(...any) }, shared, trace bool) (end end
 
 func (g *historyGroup) configure(c *session.PeersConfig) {
 	x := g.engine
-	c.Unordered, c.ReceiveOnly, c.Join, c.MaxDelay, c.Expiry = x.Unordered, x.ReceiveOnly, x.Join, x.MaxDelay, x.Expiry
+	c.Unordered, c.ReceiveOnly, c.Join, c.MaxDelay, c.Expiry, c.NoParity = x.Unordered, x.ReceiveOnly, x.Join, x.MaxDelay, x.Expiry, x.NoParity
 	if x.MaxWindow > 0 {
 		c.MaxWindow = x.MaxWindow
 	}
