@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rmcast/rmcast/fec"
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/mono"
 	"github.com/rmcast/rmcast/wire"
@@ -25,10 +26,17 @@ type pipe struct {
 	sent int
 }
 
-func newPipe(tb testing.TB) *pipe {
+func newPipe(tb testing.TB) *pipe { return newParityPipe(tb, fec.Config{}) }
+
+func newParityPipe(tb testing.TB, cfg fec.Config) *pipe {
 	n := newNetwork(tb, 1)
 	p := &pipe{out: make([]byte, 65536), data: make([]byte, 65536)}
-	_, p.s = n.source(func(c *SourceConfig) { c.Rate = flow.Unlimited; c.Slots = 1024 })
+	_, p.s = n.source(func(c *SourceConfig) {
+		c.Rate, c.Slots = flow.Unlimited, 1024
+		if cfg.GroupSize > 0 {
+			c.Parity, c.GroupSize = cfg.WithDefaults(), 10
+		}
+	})
 	_, p.ps = n.peers(nil)
 	for p.r == nil {
 		p.step(nil)
@@ -125,6 +133,28 @@ func TestEnginesAllocs(t *testing.T) {
 		}
 		if got := testing.AllocsPerRun(100, func() { p.step(p.data) }); got != 0 {
 			t.Errorf("one in %d lost: %v allocations for %d packets, want none", loss, got, len(p.data)/1408)
+		}
+	}
+}
+
+// Neither a source that answers with parity, or sends it unasked, nor a receiver that restores what it lost allocates.
+func TestParityAllocs(t *testing.T) {
+	for name, cfg := range map[string]fec.Config{
+		"on demand":       {GroupSize: 64, Goal: fec.LeastBytes},
+		"ahead of demand": {GroupSize: 64, Proactive: 8},
+		"small groups":    {GroupSize: 8, Goal: fec.LeastBytes},
+	} {
+		p := newParityPipe(t, cfg)
+		p.loss = 13
+		for range 200 {
+			p.step(p.data)
+		}
+		before := p.r.Stats().Restored
+		if got := testing.AllocsPerRun(100, func() { p.step(p.data) }); got != 0 {
+			t.Errorf("%s: %v allocations for %d packets, want none", name, got, len(p.data)/1408)
+		}
+		if st := p.r.Stats(); st.Restored-before < 100 {
+			t.Errorf("%s: too little was restored: %+v", name, st)
 		}
 	}
 }
