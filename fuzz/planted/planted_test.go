@@ -25,6 +25,9 @@ var bugs = []string{
 	"08-smaller-request-suppresses",
 	"09-window-jump-accepted",
 	"10-stale-timer",
+	"11-counts-are-added",
+	"12-parity-index-again",
+	"13-held-for-ever",
 }
 
 // root is the module's directory, seen from here and absolute.
