@@ -59,15 +59,15 @@ type Receiver struct {
 
 	parity  announced
 	most    uint8   // about the greatest need of parity that NCFs confirmed,
+	denials uint8   // in a row before avoid
 	mostOf  seq.Num // the latest group
-	avoid   seq.Num // groups shortly before it have no parity, and the denials before that were so many in a row
-	denials uint8
+	avoid   seq.Num // groups shortly before it have no parity
 	loss    lossMeter
 
 	accepted, queued, closed bool
 	fin, lost                bool
-	reset                    *ResetError
 	noNAKs                   bool // with reset: no repair comes any more
+	reset                    *ResetError
 
 	read  reading
 	stats ReceiverCounts

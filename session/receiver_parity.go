@@ -824,7 +824,7 @@ func (ps *Peers) newRepairing(r *Receiver) *repairing {
 		q.code = fec.NewCode(k)
 	}
 	q.asks.Take(q.fresh) // no wait of an earlier loss at this instant counts: not all hosts had it
-	q.hushed = q.asks.Suppressed()
+	q.hushed, q.gap = q.asks.Suppressed(), 0
 	q.asks.SetTiming(r.askTiming())
 	return q
 }

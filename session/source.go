@@ -333,6 +333,12 @@ func (s *Source) count(t *Transmit, n int) int {
 
 // reclaim moves the trail over packets that nobody needs any more: by age always, by the shorter hold while a writer waits.
 func (s *Source) reclaim(now mono.Time) {
+	for s.reclaimSome(now) { // what was queued for a number that has left held what follows, too
+	}
+}
+
+// reclaimSome reports whether the trail moved.
+func (s *Source) reclaimSome(now mono.Time) bool {
 	s.clock = now
 	oldest, queued := s.repairs.Oldest()
 	trail := s.window.Trail()
@@ -340,10 +346,12 @@ func (s *Source) reclaim(now mono.Time) {
 	if short := s.need - s.window.Free(); short > 0 {
 		s.window.Reclaim(now, s.hold(now), s.grace(), oldest, queued, max(s.window.Slots()/64, short))
 	}
-	if s.window.Trail() != trail {
-		s.joinable = false
-		s.repairs.Trim(s.window.Trail())
+	if s.window.Trail() == trail {
+		return false
 	}
+	s.joinable = false
+	s.repairs.Trim(s.window.Trail())
+	return true
 }
 
 // reclaimAt is when reclaim would next move the trail.

@@ -26,6 +26,7 @@ type sourceParity struct {
 	closeAt mono.Time     // when the group in the making is closed unless more data comes; Never when all that was sent is closed
 	spmDue  bool
 	spmAt   mono.Time // when the latest SPM of parity left
+	spms    int       // that left, up to firstSPMs
 	answers answerCount
 	denied  []seq.Num // bases of groups that parity was asked for and cannot be made of
 	symbol  []byte    // scratch
@@ -47,8 +48,10 @@ type aheadGroup struct {
 }
 
 const (
-	closeDelay    = 10 * time.Millisecond // a group that gets no more data is closed after this
-	replanSpacing = 10 * time.Millisecond // between SPMs of parity that only tell of another plan
+	closeDelay    = 10 * time.Millisecond  // a group that gets no more data is closed after this
+	replanSpacing = 10 * time.Millisecond  // between SPMs of parity that only tell of another plan
+	paritySPMs    = 250 * time.Millisecond // SPMs that are no farther apart need none of parity beside each
+	firstSPMs     = 3                      // but the first ones do
 )
 
 func newSourceParity(cfg SourceConfig) *sourceParity {
@@ -110,7 +113,7 @@ func (s *Source) closeGroup() {
 	q.closeAt = mono.Never
 	base := groupBase(s.window.Next(), q.cfg.GroupSize)
 	s.queueAhead(base, s.window.Next().Sub(base))
-	q.spmDue = true
+	q.spmDue = q.spmDue || q.plan.Hold > 0 || q.plan.Proactive > 0 // else nobody waits for the end
 }
 
 // queueAhead makes the unasked parity of a group due, as far as it is not sent already for a smaller cover.
@@ -168,7 +171,6 @@ func (s *Source) sendAhead(now mono.Time, t *Transmit) bool {
 		if !fits {
 			break
 		}
-		s.repairs.ParitySent(now, a.base, 1)
 		s.stats.Ahead++
 		s.stats.AheadBytes += uint64(len(q.symbol))
 		sent++
@@ -406,8 +408,15 @@ func (s *Source) sendParityNCF(now mono.Time, t *Transmit) bool {
 	return true
 }
 
-// paritySPMDue reports whether an SPM under the port of parity is to go now: beside each other SPM, and when a group was closed, after
-// its parity.
+// wantParitySPM has an SPM of parity go with one that left, unless one did a moment ago.
+func (s *Source) wantParitySPM(now mono.Time) {
+	if q := s.parity; q != nil && !s.end.reset && (q.spms < firstSPMs || now >= q.spmAt.Add(paritySPMs)) {
+		q.spmDue = true
+	}
+}
+
+// paritySPMDue reports whether an SPM under the port of parity is to go now: beside other SPMs, when another plan begins, and when a group that
+// receivers wait for was closed, after its parity.
 func (s *Source) paritySPMDue() bool {
 	q := s.parity
 	return q != nil && q.spmDue && (len(q.ahead) == 0 || s.unsent() > 0)
@@ -465,7 +474,7 @@ func (s *Source) replan(now mono.Time) {
 // sendParitySPM announces parity: OPT_PARITY_PRM, how receivers are to use it (own-peer option), and the size of a group closed early.
 func (s *Source) sendParitySPM(now mono.Time, t *Transmit) bool {
 	q := s.parity
-	q.spmDue, q.spmAt = false, now
+	q.spmDue, q.spmAt, q.spms = false, now, min(q.spms+1, firstSPMs)
 	k := q.cfg.GroupSize
 	q.plan = s.parityPlan(now)
 	p := s.spmHead(now)

@@ -124,9 +124,7 @@ func (s *Source) sendSPM(now mono.Time, t *Transmit) bool {
 	s.bound(now)
 	s.spm.sent(now, grtt)
 	s.endingSent(now)
-	if s.parity != nil && !s.end.reset {
-		s.parity.spmDue = true
-	}
+	s.wantParitySPM(now)
 	return true
 }
 

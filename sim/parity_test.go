@@ -19,6 +19,8 @@ func TestSharedParity(t *testing.T) {
 		"on demand":       {fec.Config{Goal: fec.LeastBytes, GroupSize: 16}, false},
 		"least delay":     {fec.Config{Goal: fec.LeastDelay, GroupSize: 32}, true},
 		"ahead of demand": {fec.Config{Proactive: 4, Interleave: 3}, true},
+		"default":         {fec.Config{}, true},
+		"least bytes":     {fec.Config{Goal: fec.LeastBytes}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			const count = 200
