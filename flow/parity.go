@@ -112,13 +112,15 @@ const (
 // have them: ReplayCost + h/k is compared to the cost of parity after those.)
 //
 //	goal        receivers wait for the group's end if
-//	Balanced    saving >= 1/8, or saving >= 0.02 and Fill <= max(2 ms, GRTT/8)
+//	Balanced    Proactive > 0, or saving >= 1/8, or saving >= 0.02 and Fill <= max(2 ms, GRTT/8)
 //	LeastBytes  saving >= 0.005
 //	LeastDelay  the model says that 99 % of losses are repaired sooner so
 //
 // For the least delay h is chosen by the same model, of which the comment of delayModel tells (parity_delay.go), between Proactive and
 // Within × k: the least h that brings the delay within 5 % of the least possible. It is h that makes groups whole for 99.7 % of lost
-// packets if Within allows so much; else replay at once or on demand, whichever is faster.
+// packets if Within allows so much; else replay at once or on demand, whichever is faster. Where replay costs little more than parity
+// does, Within at most, as with one receiver, replay at once and h besides is a choice too: the group's end cuts off the tail of long
+// retries. The model takes the loss to be a tenth more than the estimate: too little parity leaves the last percents to another round.
 //
 // Where they wait already, three quarters of the saving and four thirds of the Fill are enough to go on. Fewer than two receivers
 // never wait, for replay is as good, unless for parity that comes unasked. Nobody waits, and nothing comes unasked
@@ -161,6 +163,8 @@ const (
 	paceGroups = 8
 	maxRun     = 1 << 20
 	runGain    = 1.0 / 4
+
+	lossMargin = 1.1
 
 	fewBytes, someBytes, manyBytes = 0.005, 0.02, 1.0 / 8 // savings, per data packet
 	stay                           = 3.0 / 4              // of the savings, for those who wait already
@@ -267,7 +271,7 @@ func (p *Parity) Plan(grtt, backoff time.Duration, receivers float64) ParityPlan
 	} else if p.cfg.Goal == ParityLeastDelay {
 		h, p.patient = p.leastDelay(key)
 	} else {
-		p.patient = p.saves(key, h)
+		p.patient = h > 0 || p.saves(key, h) // what comes unasked is for nothing where receivers do not wait for it
 	}
 	p.plan = ParityPlan{Proactive: h}
 	if p.patient {
@@ -307,27 +311,34 @@ func (p *Parity) hold(key planKey, h int) time.Duration {
 // that (0.5 %: parity that somebody in a large group is sure to need costs nothing when it comes unasked) what has the least delay.
 func (p *Parity) leastDelay(key planKey) (proactive int, patient bool) {
 	const habit, near, same = 1.03, 1.05, 1.005
+	key.loss = min(float64(key.loss*lossMargin), 1) // an estimate a little low would leave the last percents to another round
 	m := newDelayModel(p.cfg, key)
 	k, h := p.cfg.GroupSize, p.cfg.Proactive
 	most := max(h, min(int(float64(p.cfg.Within*float64(k))), maxParity-k))
 
-	// Candidates are replay, at 0, and patience with h to most, from 1 on.
-	var all [maxParity + 1]struct{ delay, cost float64 }
-	choices := all[:most-h+2]
+	// Candidates are asking at once and patience, each with h to most.
+	type choice struct{ delay, cost float64 }
+	var all [2 * (maxParity + 1)]choice
+	choices := all[:2*(most-h+1)]
 	least, cheapest := math.Inf(1), math.Inf(1)
+	replay, replayCost := m.replay(), ReplayCost(key.loss, key.receivers)
+	dearest := parityCost(key.group, h, key.loss, key.receivers) + p.cfg.Within
 	for i := range choices {
-		c := &choices[i]
-		switch n := h + i - 1; {
-		case i == 0:
-			c.delay = m.replay()
-			c.cost = ReplayCost(key.loss, key.receivers) + float64(h)/float64(key.group)
-		case n == 0 && key.receivers < 2:
+		c, n, waits := &choices[i], h+i/2, i%2 == 1
+		switch {
+		case waits && n == 0 && key.receivers < 2:
 			c.delay = math.Inf(1)
+		case waits:
+			*c = choice{m.patient(n), parityCost(key.group, n, key.loss, key.receivers)}
+		case n == 0:
+			*c = choice{replay.tail(), replayCost}
 		default:
-			c.delay = m.patient(n)
-			c.cost = parityCost(key.group, n, key.loss, key.receivers)
+			// In larger groups that would be two repairs for most losses.
+			if *c = (choice{math.Inf(1), replayCost + float64(n)/float64(key.group)}); c.cost <= dearest {
+				c.delay = m.rescued(&replay, n)
+			}
 		}
-		if p.patient != (i > 0) {
+		if p.patient != waits {
 			c.delay *= habit
 		}
 		least = min(least, c.delay)
@@ -343,7 +354,7 @@ func (p *Parity) leastDelay(key planKey) (proactive int, patient bool) {
 			best = i
 		}
 	}
-	return h + max(best-1, 0), best > 0
+	return h + best/2, best%2 == 1
 }
 
 // coarse rounds to four binary digits after the first; what is not positive is 0.

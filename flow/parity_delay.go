@@ -16,9 +16,13 @@ import "time"
 //	W(n) = T/λ ln(1 + min(1, 4.6/n) (e r - 1)).
 //
 // Replay at once: F/k until the next packet shows the gap, the lesser of 2 F/k and 1 ms for packets out of order, W(p r), G, and one
-// more round for each NAK or repair that is lost: with probability 1 - (1-p)(1-p/n), n = max(1, p r). A round takes
-// 2 G + 2 ms + 0.6 W, for NAK, NCF, waiting for data in vain, and asking again; W is now that of those who ask again, who draw as in
+// more round for each NAK or repair that is lost: with probability 1 - (1-p)(1-p/n), n = max(1, p r). The first
+// takes 2 G + 2 ms + 0.6 W, for NAK, NCF, waiting for data in vain, and asking again; in each that follows the wait in vain, G + 2 ms, is twice
+// as long, up to 100 ms or 4 G (not where parity is asked for: what came of it shows at once that some of it was lost). W is now that of those who ask again, who draw as in
 // a group of r/100.
+//
+// Replay at once with h parity packets all the same: the lesser of the delay of replay and of the time to the group's end, unless then more than
+// what arrives of h is still missing. It cuts the tail off where many rounds fit into a group.
 //
 // Parity: the lost packet is anywhere in the group, so that its end is a time uniform from 0 to F away (and ParityIdle more where the
 // source pauses before the group is full). After that h packets come unasked. They do not suffice with the probability
@@ -47,7 +51,8 @@ type delayModel struct {
 const (
 	repaired    = 100                           // of so many receivers one takes part in another round, as receivers see it
 	usual       = 0.6                           // of W is waited
-	roundSpare  = 2 * float64(time.Millisecond) // by which timers for NCF and data exceed the round trip
+	roundSpare  = 2 * float64(time.Millisecond) // by which timers for NCF and data exceed the round trip at first
+	longRetry   = 100 * float64(time.Millisecond)
 	reorderMost = float64(time.Millisecond)
 	maxModel    = 0.9 // loss for which it is computed
 	failMargin  = 1.5
@@ -75,25 +80,51 @@ func (m *delayModel) wait(n, r float64) float64 {
 	return min(m.backoff*ln(1+float64(share*(float64(e*r)-1)))/(ln(r)+1), m.backoff)
 }
 
-// replay returns the delay where everything is asked for at once.
-func (m *delayModel) replay() float64 {
+// short is the probability that h parity packets do not suffice for what is missing at the end of a group whose lost packets are repaired with
+// delays d, one of them missing.
+func (m *delayModel) short(d *mixture, h int) float64 {
+	const steps = 8
+	open := 0.0 // share of the lost packets that are not repaired by then
+	for i := range steps {
+		open += (1 - d.below(float64((float64(i)+0.5)*m.fill/steps))) / steps
+	}
+	n := m.k + h - 1
+	return atLeast(n, h, (float64(float64(m.k-1)*m.p*open)+float64(float64(h)*m.p))/float64(n))
+}
+
+// replay returns the delays where everything is asked for at once.
+func (m *delayModel) replay() (d mixture) {
 	n := max(1, m.p*m.r)
 	w := m.wait(n, m.r)
 	again := 1 - float64((1-m.p)*(1-m.p/n))
-	var d mixture
 	at := m.packet + min(float64(2*m.packet), reorderMost) + m.grtt
 	left := 1.0
 	for i := range rounds {
 		d.add(&left, i, again, at, m.packet, w)
 		n = max(1, float64(n*m.p))
-		at += m.round(n)
+		at += m.round(i, n)
 	}
-	return d.tail()
+	return d
 }
 
-// round returns the time of one more round, in which n ask.
-func (m *delayModel) round(n float64) float64 {
-	return float64(2*m.grtt) + roundSpare + float64(usual*m.wait(n, max(1, m.r/repaired)))
+// rescued returns the delay where everything is asked for at once, with delays d, and h parity packets come with each group all the same.
+func (m *delayModel) rescued(d *mixture, h int) float64 {
+	short := min(float64(m.short(d, h)*failMargin), 1)
+	end := m.late + float64(float64(h*m.interleave)*m.packet)
+	return tail(d.longest(), func(x float64) float64 {
+		late := short + float64((1-short)*min(max(1-(x-end)/m.fill, 0), 1))
+		return 1 - float64((1-d.below(x))*late)
+	})
+}
+
+// round returns the time that round i+1 takes beyond round i, when n ask in it.
+func (m *delayModel) round(i int, n float64) float64 {
+	return m.grtt + m.retry(i) + float64(usual*m.wait(n, max(1, m.r/repaired)))
+}
+
+// retry returns for how long data, or an NCF, is waited for in vain in round i.
+func (m *delayModel) retry(i int) float64 {
+	return min(float64((m.grtt+roundSpare)*float64(int(1)<<i)), max(float64(4*m.grtt), longRetry))
 }
 
 // patient returns the delay where receivers wait for the end of the group and h parity packets.
@@ -132,7 +163,7 @@ func (m *delayModel) patient(h int) float64 {
 		again = 1 - float64((1-again)*(1-m.p/asking))
 		d.add(&left, i, again, at, m.fill, w)
 		need, asking = max(1, float64(need*m.p)), max(1, float64(asking*again))
-		at += m.round(asking)
+		at += m.round(0, asking)
 	}
 	return d.tail()
 }
@@ -194,23 +225,34 @@ func (d *mixture) add(left *float64, i int, again, at, a, b float64) {
 }
 
 // tail returns the mean of the delays that 98.5, 99 and 99.5 % do not exceed.
-func (d *mixture) tail() float64 {
-	return (d.quantile(0.985) + d.quantile(0.99) + d.quantile(0.995)) / 3
+func (d *mixture) tail() float64 { return tail(d.longest(), d.below) }
+
+func (d *mixture) longest() (most float64) {
+	for _, q := range d.parts[:d.n] {
+		most = max(most, q.at+q.a+q.b)
+	}
+	return most
+}
+
+// below returns the share of the delays that x is not exceeded by.
+func (d *mixture) below(x float64) (sum float64) {
+	for _, q := range d.parts[:d.n] {
+		sum += float64(q.weight * q.below(x))
+	}
+	return sum
+}
+
+// tail returns the mean of the delays that 98.5, 99 and 99.5 % do not exceed. below is the distribution, longest where it ends.
+func tail(longest float64, below func(float64) float64) float64 {
+	return (quantile(longest, below, 0.985) + quantile(longest, below, 0.99) + quantile(longest, below, 0.995)) / 3
 }
 
 // quantile returns what a share of the delays does not exceed, to a 10^7th of the longest.
-func (d *mixture) quantile(share float64) float64 {
-	low, high := 0.0, 0.0
-	for _, q := range d.parts[:d.n] {
-		high = max(high, q.at+q.a+q.b)
-	}
+func quantile(longest float64, below func(float64) float64, share float64) float64 {
+	low, high := 0.0, longest
 	for range halvings {
 		mid := float64((low + high) / 2)
-		sum := 0.0
-		for _, q := range d.parts[:d.n] {
-			sum += float64(q.weight * q.below(mid))
-		}
-		if sum < share {
+		if below(mid) < share {
 			low = mid
 		} else {
 			high = mid

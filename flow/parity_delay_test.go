@@ -22,7 +22,7 @@ func TestMixture(t *testing.T) {
 	} {
 		d, left := mixture{}, 1.0
 		d.add(&left, 0, 0, 5e6, c.a, c.b)
-		if got := d.quantile(0.99); math.Abs(got-5e6-c.want) > 3*tick {
+		if got := quantile(d.longest(), d.below, 0.99); math.Abs(got-5e6-c.want) > 3*tick {
 			t.Errorf("%v and %v: 99 %% are below %v, want %v", c.a, c.b, got, 5e6+c.want)
 		}
 	}
@@ -31,7 +31,7 @@ func TestMixture(t *testing.T) {
 // The model against groups in which everything happens as it says, but with each receiver, NAK, draw of the backoff and packet by itself.
 // Where close to 1 % need another round the one says so and the other does not, so some may differ by a round.
 func TestDelayModel(t *testing.T) {
-	rng := rand.New(rand.NewPCG(99, 100))
+	rng, more := rand.New(rand.NewPCG(99, 100)), rand.New(rand.NewPCG(101, 102))
 	const ms = time.Millisecond
 	far, all := 0, 0
 	for _, r := range []int{1, 8, 100} {
@@ -44,7 +44,7 @@ func TestDelayModel(t *testing.T) {
 					key := planKey{loss: p, receivers: float64(r), fill: float64(fill), grtt: float64(grtt),
 						backoff: float64(backoffOf(grtt, float64(r))), group: 64}
 					m := newDelayModel(ParityConfig{}.withDefaults(), key)
-					w := world{m, rng}
+					w, extra := world{m, rng}, world{m, more}
 					check := func(what string, h int, model, seen float64) {
 						all++
 						q := model / seen
@@ -56,7 +56,13 @@ func TestDelayModel(t *testing.T) {
 								time.Duration(model), time.Duration(seen))
 						}
 					}
-					check("replay", 0, m.replay(), w.replay())
+					replay, delays := m.replay(), w.replay()
+					check("replay", 0, replay.tail(), tailOf(delays))
+					for _, h := range []int{1, 4, 8} {
+						if s := m.short(&replay, h); s < 0.002 || s > 0.03 {
+							check("replay and parity", h, m.rescued(&replay, h), extra.rescued(delays, h))
+						}
+					}
 					for _, h := range []int{0, 2, 5, 10, 16} {
 						// Near 99 % the model is cautious, and a little loss more or less is a round trip.
 						if s := m.fails(h); s < 0.002 || s > 0.03 {
@@ -95,7 +101,7 @@ func (w *world) asked(n int, again bool) (float64, bool) {
 	return first, ok
 }
 
-func (w *world) replay() float64 {
+func (w *world) replay() []float64 {
 	var delays []float64
 	for range 3000 {
 		missing := 1 // receiver 0
@@ -105,7 +111,7 @@ func (w *world) replay() float64 {
 			}
 		}
 		t := w.packet + min(2*w.packet, reorderMost)
-		for done, again := false, false; !done; t += w.grtt + roundSpare {
+		for i, done, again := 0, false, false; !done; t, i = t+w.retry(min(i, 20)), i+1 {
 			wait, ok := w.asked(missing, again)
 			again = true
 			if !ok {
@@ -125,7 +131,7 @@ func (w *world) replay() float64 {
 			}
 		}
 	}
-	return tail(delays)
+	return delays
 }
 
 func (w *world) parity(h int) float64 {
@@ -155,7 +161,7 @@ func (w *world) parity(h int) float64 {
 		if len(at) == 0 {
 			continue
 		}
-		for t, again := w.packet*float64(h), false; need[0] > 0; t += w.grtt + roundSpare {
+		for t, again := w.packet*float64(h), false; need[0] > 0; t += w.retry(0) {
 			asking := 0
 			for _, n := range need {
 				if n > 0 {
@@ -182,11 +188,41 @@ func (w *world) parity(h int) float64 {
 			delays = append(delays, a+whole)
 		}
 	}
-	return tail(delays)
+	return tailOf(delays)
 }
 
-// tail is that of a mixture.
-func tail(delays []float64) float64 {
+// rescued draws the delays of replay from those seen.
+func (w *world) rescued(replay []float64, h int) float64 {
+	var delays []float64
+	for range int(20/w.p) + 300 {
+		var lost [][2]float64 // how long before the end, delay
+		open := 0
+		for j := range w.k {
+			if w.lost() {
+				x := [2]float64{w.packet * float64(w.k-1-j), replay[w.rng.IntN(len(replay))]}
+				if lost = append(lost, x); x[0] < x[1] {
+					open++
+				}
+			}
+		}
+		for range h {
+			if !w.lost() {
+				open--
+			}
+		}
+		for _, x := range lost {
+			d := x[1]
+			if open <= 0 {
+				d = min(d, x[0]+float64(h)*w.packet)
+			}
+			delays = append(delays, d)
+		}
+	}
+	return tailOf(delays)
+}
+
+// tailOf is the tail of what was seen.
+func tailOf(delays []float64) float64 {
 	slices.Sort(delays)
 	n := len(delays)
 	return (delays[n*985/1000] + delays[n*99/100] + delays[n*995/1000]) / 3

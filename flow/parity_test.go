@@ -43,7 +43,7 @@ func backoffOf(rtt time.Duration, receivers float64) time.Duration {
 
 var lossGrid = []float64{0, 0.001, 0.01, 0.05, 0.1, 0.2, 0.3}
 
-// What is planned with groups of 64: "-" for replay at once, else h, for receivers that wait, with losses of 0, 0.1, 1, 5, 10, 20, 30 %,
+// What is planned with groups of 64: "-" for replay at once, "+h" for that and h besides, else h, for receivers that wait, with losses of 0, 0.1, 1, 5, 10, 20, 30 %,
 // for 1, 8, 100 and 1000 receivers.
 func TestParityPlans(t *testing.T) {
 	const us, ms = time.Microsecond, time.Millisecond
@@ -64,18 +64,18 @@ func TestParityPlans(t *testing.T) {
 		{ParityLeastBytes, 500 * us, 1 * ms, "- - - - - - - | - - 0 0 0 0 0 | - 0 0 0 0 0 0 | - 0 0 0 0 0 0"},
 		{ParityLeastBytes, 5 * ms, 1 * ms, "- - - - - - - | - - 0 0 0 0 0 | - 0 0 0 0 0 0 | - 0 0 0 0 0 0"},
 		{ParityLeastBytes, 50 * ms, 1 * ms, "- - - - - - - | - - 0 0 0 0 0 | - 0 0 0 0 0 0 | - 0 0 0 0 0 0"},
-		{ParityLeastDelay, 500 * us, 100 * us, "- - 3 9 15 - - | - - 4 9 15 - - | - 2 4 9 15 9 9 | - 2 4 11 16 16 12"},
-		{ParityLeastDelay, 500 * us, 1 * ms, "- 2 5 11 16 - - | - 2 5 11 16 - - | - 2 5 11 16 9 9 | - 2 5 11 16 16 5"},
-		{ParityLeastDelay, 500 * us, 20 * ms, "- 2 5 11 16 - - | - 2 5 11 16 - - | - 2 5 11 16 9 9 | - 2 5 11 16 16 6"},
-		{ParityLeastDelay, 500 * us, 100 * ms, "- 2 5 11 16 - - | - 2 5 11 16 - - | - 2 5 11 16 9 9 | - 2 5 11 16 16 6"},
-		{ParityLeastDelay, 5 * ms, 100 * us, "- - - - - - - | - - - - - - - | - - - - - - - | - - - - - - -"},
-		{ParityLeastDelay, 5 * ms, 1 * ms, "- - - 9 15 - - | - - 4 9 15 - - | - 2 4 9 16 9 - | - 2 4 11 16 16 12"},
-		{ParityLeastDelay, 5 * ms, 20 * ms, "- 2 5 11 16 - - | - 2 5 11 16 - - | - 2 5 11 16 9 9 | - 2 5 11 16 16 6"},
-		{ParityLeastDelay, 5 * ms, 100 * ms, "- 2 5 11 16 - - | - 2 5 11 16 - - | - 2 5 11 16 9 9 | - 2 5 11 16 16 6"},
-		{ParityLeastDelay, 50 * ms, 100 * us, "- - - - - - - | - - - - - - - | - - - - - - - | - - - - - - -"},
-		{ParityLeastDelay, 50 * ms, 1 * ms, "- - - - - - - | - - - - - - - | - - - - - - - | - - - - - - -"},
-		{ParityLeastDelay, 50 * ms, 20 * ms, "- - 4 9 16 - - | - - 4 10 16 - - | - 2 4 10 16 9 9 | - 2 4 11 16 16 12"},
-		{ParityLeastDelay, 50 * ms, 100 * ms, "- 2 5 11 16 - - | - 2 5 11 16 - - | - 2 5 11 16 9 9 | - 2 5 11 16 16 5"},
+		{ParityLeastDelay, 500 * us, 100 * us, "- - +2 +5 +9 +16 14 | - - +2 9 16 11 1 | - +1 4 10 16 13 16 | - 2 4 11 16 13 16"},
+		{ParityLeastDelay, 500 * us, 1 * ms, "- +2 5 11 +16 14 14 | - 2 5 11 16 11 0 | - 2 5 11 16 13 16 | - 2 5 11 16 1 11"},
+		{ParityLeastDelay, 500 * us, 20 * ms, "- +2 5 11 +16 14 14 | - 2 5 11 16 11 0 | - 2 5 11 16 13 16 | - 2 5 11 16 0 12"},
+		{ParityLeastDelay, 500 * us, 100 * ms, "- +2 5 11 16 14 14 | - 2 5 11 16 11 1 | - 2 5 11 16 13 16 | - 2 5 11 16 0 12"},
+		{ParityLeastDelay, 5 * ms, 100 * us, "- - +1 +3 +5 +14 14 | - - +1 8 14 11 1 | - - - - 15 13 16 | - - - - - 13 16"},
+		{ParityLeastDelay, 5 * ms, 1 * ms, "- - +2 +4 +7 +16 14 | - - +2 9 16 11 1 | - +1 4 10 16 13 16 | - 2 4 11 16 13 16"},
+		{ParityLeastDelay, 5 * ms, 20 * ms, "- +2 5 11 +16 14 14 | - 2 5 11 16 11 0 | - 2 5 11 16 13 16 | - 2 5 11 16 0 12"},
+		{ParityLeastDelay, 5 * ms, 100 * ms, "- +2 5 11 +16 14 14 | - 2 5 11 16 11 1 | - 2 5 11 16 13 16 | - 2 5 11 16 0 12"},
+		{ParityLeastDelay, 50 * ms, 100 * us, "- - - - - +4 +11 | - - - - - - - | - - - - - - - | - - - - - - -"},
+		{ParityLeastDelay, 50 * ms, 1 * ms, "- - - +2 - +7 +15 | - - - - - - - | - - - - - - - | - - - - - - -"},
+		{ParityLeastDelay, 50 * ms, 20 * ms, "- - +2 +6 +10 15 14 | - - +2 10 16 11 1 | - 2 5 11 16 13 16 | - 2 5 11 16 13 16"},
+		{ParityLeastDelay, 50 * ms, 100 * ms, "- +2 5 11 +16 14 14 | - 2 5 11 16 11 0 | - 2 5 11 16 13 16 | - 2 5 11 16 1 11"},
 	} {
 		var got []string
 		for _, r := range []float64{1, 8, 100, 1000} {
@@ -88,7 +88,7 @@ func TestParityPlans(t *testing.T) {
 				case plan.Proactive == 0:
 					got = append(got, "-")
 				default:
-					got = append(got, "bad")
+					got = append(got, fmt.Sprint("+", plan.Proactive)) // at once, and parity all the same
 				}
 			}
 			got = append(got, "|")
