@@ -20,7 +20,7 @@
 //
 //	         Write             Poll                     Handle            Read
 //	bytes ──────────▶ Source ────────▶  ODATA, RDATA ───────────▶ Receiver ──────▶ bytes, or *LossError in their place
-//	                    ▲               SPM, NCF                    │
+//	                    ▲               SPM, NCF, parity            │
 //	                    │  Handle                        Poll       │
 //	                    └────────────  NAK, SPMR, ACK ◀─────────────┘
 //

@@ -14,7 +14,8 @@
 // # What it promises
 //
 // Each receiver gets exactly the bytes that were sent, in order, or is told exactly what is missing. The source sends each
-// byte about once; a receiver that misses packets asks for them, and the source repeats what was asked for to all. The
+// byte about once; a receiver that misses packets asks for them, and the source repeats what was asked for to all, or sends
+// parity, each packet of which repairs another loss at each receiver (Config.FEC). The
 // source does not know its receivers: it neither waits for them nor learns who got what. A receiver that is slower than
 // Config.Rate for longer than the windows last loses data and is told so by a *LossError in its place. There is no
 // congestion control yet: Rate is the sender's promise to the network.
@@ -56,6 +57,7 @@
 //
 // # Limitations
 //
-// Nothing is encrypted or authenticated: who can send to the group can disturb it. Repair is by replay; forward error
-// correction and congestion control are not there yet.
+// Nothing is encrypted or authenticated: who can send to the group can disturb it. Congestion control is not there yet. There is no
+// parity over packets that leave no room for its options: messages of more than 1406 bytes and up to one packet, and streams and
+// long messages in the same group of packets over IPv6; replay repairs those.
 package transport
