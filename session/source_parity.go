@@ -49,8 +49,8 @@ type aheadGroup struct {
 const (
 	closeDelay    = 10 * time.Millisecond  // a group that gets no more data is closed after this
 	replanSpacing = 10 * time.Millisecond  // between SPMs of parity that only tell of another plan
-	paritySPMs    = 250 * time.Millisecond // SPMs that are no farther apart need none of parity beside each
-	firstSPMs     = 3                      // but the first ones do
+	paritySPMs    = 250 * time.Millisecond // between SPMs of parity that tell of no plan,
+	firstSPMs     = 3                      // but for the first ones, and those after another plan began
 )
 
 func newSourceParity(cfg SourceConfig) *sourceParity {

@@ -9,9 +9,13 @@ import (
 	"github.com/rmcast/rmcast/wire"
 )
 
-// wantParitySPM has an SPM of parity go with one that left, unless one did a moment ago.
+// wantParitySPM has an SPM of parity go with one that left. While there is nothing to tell but that there is parity, one goes now and then.
 func (s *Source) wantParitySPM(now mono.Time) {
-	if q := s.parity; q != nil && !s.end.reset && (q.spms < firstSPMs || now >= q.spmAt.Add(paritySPMs)) {
+	q := s.parity
+	if q == nil || s.end.reset {
+		return
+	}
+	if q.plan.Hold > 0 || q.plan.Proactive > 0 || q.spms < firstSPMs || now >= q.spmAt.Add(paritySPMs) {
 		q.spmDue = true
 	}
 }
@@ -69,7 +73,9 @@ func (s *Source) replan(now mono.Time) {
 		return
 	}
 	p := s.parityPlan(now)
-	q.spmDue = (p.Hold > 0) != (q.plan.Hold > 0) || (p.Proactive > 0) != (q.plan.Proactive > 0)
+	if (p.Hold > 0) != (q.plan.Hold > 0) || (p.Proactive > 0) != (q.plan.Proactive > 0) {
+		q.spmDue, q.spms = true, 0
+	}
 }
 
 // sendParitySPM announces parity: OPT_PARITY_PRM, how receivers are to use it (own-peer option), and the size of a group closed early.
