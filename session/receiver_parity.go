@@ -99,12 +99,12 @@ func (r *Receiver) usesParity() bool {
 	return r.parity.shift > 0 && !cfg.NoParity && (r.group >= 2 && !cfg.ReceiveOnly || r.parity.ahead > 0)
 }
 
-// handleParity takes one packet of the source that came under the port of parity.
+// handleParity takes one packet of the source that came under the port of parity. It is no sign of life: what comes under the session's own
+// port is, and comes as often.
 func (r *Receiver) handleParity(now mono.Time, p *wire.Packet) {
 	r.clock = now
 	switch {
 	case r.closed:
-		r.heard = now
 		r.stats.Refused.Closed++
 		return
 	case r.reset != nil && r.noNAKs:
@@ -129,9 +129,7 @@ func (r *Receiver) handleParity(now mono.Time, p *wire.Packet) {
 		r.handleParitySPM(now, p)
 	default:
 		r.stats.Refused.WrongType++
-		return
 	}
-	r.heard = now
 }
 
 // handleParitySPM takes the announcement of parity, and the news that a group was closed early.

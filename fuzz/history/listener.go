@@ -28,7 +28,6 @@ type listener struct {
 	host int
 
 	heard    time.Duration // the latest packet
-	faint    time.Duration // the latest of parity: heard by an engine that had the announcement
 	silent   bool          // nothing was heard yet, or not for the expiry time: the engine may have forgotten
 	accepted bool
 	start    int // index where delivery begins
@@ -70,13 +69,11 @@ func (l *listener) forget() {
 func (l *listener) hears(now time.Duration, p *wire.Packet) {
 	if !l.silent && now-l.heard >= l.g.expiry() {
 		l.silent = true
-		l.unclear = l.unclear || l.faint > l.heard
 	}
-	if p.DestinationPort != l.g.peers.DestinationPort { // parity founds no session
+	if p.DestinationPort != l.g.peers.DestinationPort { // parity founds no session, and keeps none alive
 		if l.silent {
 			return
 		}
-		l.faint = now
 		if p.Type == wire.TypeSPM {
 			l.lead = max(l.lead, l.src.at(p.Lead))
 		} else if p.Type != wire.TypeNCF {
