@@ -49,7 +49,7 @@ type aheadGroup struct {
 const (
 	closeDelay    = 10 * time.Millisecond  // a group that gets no more data is closed after this
 	replanSpacing = 10 * time.Millisecond  // between SPMs of parity that only tell of another plan
-	paritySPMs    = 250 * time.Millisecond // between SPMs of parity that tell of no plan,
+	paritySpacing = 250 * time.Millisecond // between SPMs of parity that tell of no plan,
 	firstSPMs     = 3                      // but for the first ones, and those after another plan began
 )
 

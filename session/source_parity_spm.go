@@ -15,7 +15,7 @@ func (s *Source) wantParitySPM(now mono.Time) {
 	if q == nil || s.end.reset {
 		return
 	}
-	if q.plan.Hold > 0 || q.plan.Proactive > 0 || q.spms < firstSPMs || now >= q.spmAt.Add(paritySPMs) {
+	if q.plan.Hold > 0 || q.plan.Proactive > 0 || q.spms < firstSPMs || now >= q.spmAt.Add(paritySpacing) {
 		q.spmDue = true
 	}
 }
