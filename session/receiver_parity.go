@@ -53,8 +53,10 @@ type repairing struct {
 	decoder fec.Decoder
 	missing []uint8
 	parity  []fec.Parity
-	memory  []byte // of restored payloads
-	lengths []int  // of them
+	memory  []byte  // of restored payloads
+	lengths []int   // of them
+	plain   trailer // scratch, as is
+	one     trailer
 	marks   []wire.EncodedFragment
 	free    []*receiverGroup // with the memory of their parity
 }

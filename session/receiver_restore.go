@@ -238,7 +238,8 @@ func (r *Receiver) syndrome(g *receiverGroup, h *heldParity, code *fec.Code, lon
 		h.payload = slices.Grow(h.payload, longest-n)[:longest]
 		clear(h.payload[n:])
 	}
-	var plain trailer // of the packets of a group that are all as long, and whole messages
+	plain := &q.plain // of the packets of a group that are all as long, and whole messages
+	*plain = trailer{}
 	binary.BigEndian.PutUint16(plain.length(), uint16(h.longest))
 	copy(plain.fragment(), wire.NullFragment[:])
 	for j := range int(h.Cover) {
@@ -262,8 +263,8 @@ func (r *Receiver) syndrome(g *receiverGroup, h *heldParity, code *fec.Code, lon
 			sum = wire.Sum(p.Payload)
 			fec.MulAdd(c, h.payload, p.Payload)
 		}
-		t := trailerOf(p, sum)
-		fec.MulAdd(c, h.trailer[:], t[:])
+		q.one = trailerOf(p, sum)
+		fec.MulAdd(c, h.trailer[:], q.one[:])
 	}
 	return true
 }
@@ -276,7 +277,8 @@ func (r *Receiver) solve(g *receiverGroup, longest int) restoreResult {
 	q.lengths, q.marks = q.lengths[:0], q.marks[:0]
 	for x, j := range q.missing {
 		b := q.memory[x*longest:][:longest]
-		var t trailer
+		t := &q.one
+		*t = trailer{}
 		for i := range g.parity {
 			if !q.decoder.Used(i) {
 				continue

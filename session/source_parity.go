@@ -28,7 +28,9 @@ type sourceParity struct {
 	spms    int       // that left, up to firstSPMs
 	answers answerCount
 	denied  []seq.Num // bases of groups that parity was asked for and cannot be made of
-	symbol  []byte    // scratch
+	symbol  []byte    // scratch, as are
+	sum     trailer
+	one     trailer
 }
 
 // sourceGroup is what is remembered of a group while the window holds it.
@@ -276,21 +278,22 @@ func (s *Source) appendParity(typ wire.Type, base seq.Num, cover int, t *Transmi
 }
 
 // encode fills symbol with the payload of a parity packet and returns its trailer.
-func (s *Source) encode(f shape, base seq.Num, cover, index int) (sum trailer) {
+func (s *Source) encode(f shape, base seq.Num, cover, index int) trailer {
 	q := s.parity
 	q.symbol = q.symbol[:f.longest]
 	clear(q.symbol)
+	q.sum = trailer{}
 	for j := range cover {
 		p, _ := s.window.Get(base.Add(j))
 		c := q.code.Coefficient(index, j)
 		fec.MulAdd(c, q.symbol, p.Payload)
-		t := trailerOf(p, p.Sum)
-		fec.MulAdd(c, sum[:], t[:])
+		q.one = trailerOf(p, p.Sum)
+		fec.MulAdd(c, q.sum[:], q.one[:])
 	}
 	if f.varies {
-		q.symbol = append(q.symbol, sum.length()...)
+		q.symbol = append(q.symbol, q.sum.length()...)
 	}
-	return sum
+	return q.sum
 }
 
 // parityAt is when Advance or Poll has something to do about parity.
