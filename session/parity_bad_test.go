@@ -197,7 +197,7 @@ func TestParityRefused(t *testing.T) {
 		}, RefusedStats{Parity: 1}},
 		{"cover 0", func(n *parityRun, b seq.Num) *wire.Packet { return n.parityData(b, 0, 0, long) }, RefusedStats{Parity: 1}},
 		{"cover 65", func(n *parityRun, b seq.Num) *wire.Packet { return n.parityData(b, 0, 65, long) }, RefusedStats{Parity: 1}},
-		{"cover 2^32-1", func(n *parityRun, b seq.Num) *wire.Packet { return n.parityData(b, 0, 1<<32-1, long) }, RefusedStats{Parity: 1}},
+		{"cover 2^32-1", func(n *parityRun, b seq.Num) *wire.Packet { return n.parityData(b, 0, -1, long) }, RefusedStats{Parity: 1}},
 		{"no payload", func(n *parityRun, b seq.Num) *wire.Packet { return n.parityData(b, 0, 64, nil) }, RefusedStats{Parity: 1}},
 		{"a length and nothing else", func(n *parityRun, b seq.Num) *wire.Packet {
 			p := n.parityData(b, 0, 64, []byte{1, 2})
