@@ -73,6 +73,7 @@ func MulAdd(coefficient byte, dst, src []byte) {
 		panic(fmt.Sprintf("BUG: fec: %d bytes are added to %d", len(src), len(dst)))
 	}
 	if coefficient != 0 {
-		reedsolomon.LowLevel{}.GalMulSliceXor(coefficient, src, dst)
+		// Not all of dst: where there is no assembly, version 1.12.5 goes by the length of dst if coefficient is 1, beyond src.
+		reedsolomon.LowLevel{}.GalMulSliceXor(coefficient, src, dst[:len(src)])
 	}
 }

@@ -1,6 +1,7 @@
 package fec
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"testing"
@@ -154,5 +155,19 @@ func TestPanics(t *testing.T) {
 			}()
 			f()
 		})
+	}
+}
+
+// What lies behind src, in its capacity, takes no part, however much longer dst is.
+func TestMulAddEndsWithSrc(t *testing.T) {
+	memory := bytes.Repeat([]byte{0xff}, 200)
+	for coefficient := range 256 {
+		for n := range 100 {
+			dst := make([]byte, 200)
+			MulAdd(byte(coefficient), dst, memory[:n])
+			if tail := bytes.TrimLeft(dst[n:], "\x00"); len(tail) > 0 {
+				t.Fatalf("%d times %d bytes: what is behind them became %x", coefficient, n, dst[n:])
+			}
+		}
 	}
 }
