@@ -73,7 +73,7 @@ func MulAdd(coefficient byte, dst, src []byte) {
 		panic(fmt.Sprintf("BUG: fec: %d bytes are added to %d", len(src), len(dst)))
 	}
 	if coefficient != 0 {
-		// Not all of dst: where there is no assembly, version 1.12.5 goes by the length of dst if coefficient is 1, beyond src.
+		// Not all of dst: on ppc64le version 1.12.5 goes by its length if coefficient is 1, and reads behind src.
 		reedsolomon.LowLevel{}.GalMulSliceXor(coefficient, src, dst[:len(src)])
 	}
 }

@@ -158,8 +158,8 @@ func TestPanics(t *testing.T) {
 	}
 }
 
-// What lies behind src, in its capacity, takes no part, however much longer dst is.
-func TestMulAddEndsWithSrc(t *testing.T) {
+// What lies behind src, in its capacity, takes no part, however much longer dst is, on any architecture.
+func TestExactMulAdd(t *testing.T) {
 	memory := bytes.Repeat([]byte{0xff}, 200)
 	for coefficient := range 256 {
 		for n := range 100 {
