@@ -86,7 +86,7 @@ func (m *delayModel) short(d *mixture, h int) float64 {
 	const steps = 8
 	open := 0.0 // share of the lost packets that are not repaired by then
 	for i := range steps {
-		open += (1 - d.below(float64((float64(i)+0.5)*m.fill/steps))) / steps
+		open += float64((1 - d.below(float64((float64(i)+0.5)*m.fill/steps))) / steps)
 	}
 	n := m.k + h - 1
 	return atLeast(n, h, (float64(float64(m.k-1)*m.p*open)+float64(float64(h)*m.p))/float64(n))
