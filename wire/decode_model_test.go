@@ -154,9 +154,17 @@ func modelOption(r *fields, x Option, p *Packet) bool {
 			o.Peer.GRTT, o.Peer.GroupSize, o.Peer.Port, o.Peer.Window = r.u8(), r.u8(), r.u16(), r.u32()
 			o.Peer.Hold, o.Peer.Ahead, o.Peer.Spread = r.u8(), r.u8(), r.u8()
 			r.take(1)
+			if len(r.b) >= 28 {
+				acker, told := ReceiverID(r.u32())<<32|ReceiverID(r.u32()), ReceiverID(r.u32())<<32|ReceiverID(r.u32())
+				o.Peer.Pace = Pace{true, acker, told, r.u32(), seq.Num(r.u32()), r.u8(), r.u8(), r.u8()}
+			}
 		} else {
 			o.Peer.Loss = r.u16()
 			r.take(2)
+			if len(r.b) >= 36 {
+				id := ReceiverID(r.u32())<<32 | ReceiverID(r.u32())
+				o.Peer.Report = Report{true, id, seq.Num(r.u32()), r.u32(), r.u32(), r.u32(), r.u32(), r.u32(), seq.Num(r.u32())}
+			}
 		}
 		r.b = nil // later versions may have more
 	case OptInvalid:

@@ -169,8 +169,16 @@ func drawOption(t *rapid.T, p *Packet, x Option) {
 			o.Peer.GRTT, o.Peer.GroupSize = u8.Draw(t, "grtt"), u8.Draw(t, "group size")
 			o.Peer.Port, o.Peer.Window = u16.Draw(t, "port"), u32.Draw(t, "window")
 			o.Peer.Hold, o.Peer.Ahead, o.Peer.Spread = u8.Draw(t, "hold"), u8.Draw(t, "ahead"), u8.Draw(t, "spread")
+			if rapid.Bool().Draw(t, "paced") {
+				o.Peer.Pace = Pace{true, ReceiverID(u32.Draw(t, "acker")) << 16, ReceiverID(u32.Draw(t, "told")) << 24, u32.Draw(t, "slow"),
+					seq.Num(u32.Draw(t, "mark")), u8.Draw(t, "every"), u8.Draw(t, "confirm"), u8.Draw(t, "reason")}
+			}
 		} else {
 			o.Peer.Loss = u16.Draw(t, "peer loss")
+			if rapid.Bool().Draw(t, "reported") {
+				o.Peer.Report = Report{true, ReceiverID(u32.Draw(t, "id")) << 16, seq.Num(u32.Draw(t, "lead")), u32.Draw(t, "held"), u32.Draw(t, "clock"),
+					u32.Draw(t, "bytes"), u32.Draw(t, "heard"), u32.Draw(t, "room"), seq.Num(u32.Draw(t, "front"))}
+			}
 		}
 	}
 }

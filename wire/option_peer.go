@@ -9,7 +9,7 @@ import "encoding/binary"
 //	ODATA, RDATA, 6:   22 06 00 flags | Check16; of parity packets
 //	others, 12 bytes:  22 0c 00 flags | Time32 | Loss16 0 0
 //
-// Longer forms are accepted and what is beyond ignored, so that later versions can add fields; shorter ones are refused. Fields that
+// The first may be followed by Pace, the last by Report. Longer forms are accepted and what is beyond ignored, so that later versions can add fields; shorter ones are refused. Fields that
 // are not in the form of the packet's type mean nothing.
 type Peer struct {
 	Flags     uint8
@@ -23,6 +23,8 @@ type Peer struct {
 	Spread    uint8  // data packets that go between two of those
 	Check     uint16 // the parity code over a check of each packet: Sum of its payload, length, fragment
 	Loss      uint16 // share of packets that the receiver did not get at first, in 1/65534, plus 1; 0: it does not say
+	Pace      Pace   // of SPMs
+	Report    Report // of NAKs, ACKs and other packets to the source
 }
 
 const (
@@ -31,6 +33,7 @@ const (
 	peerOther = 12
 )
 
+// peerLen is the least length in a packet of type t.
 func peerLen(t Type) int {
 	switch {
 	case t == TypeSPM:
@@ -39,6 +42,18 @@ func peerLen(t Type) int {
 		return peerData
 	}
 	return peerOther
+}
+
+// len is the length in a packet of type t.
+func (q *Peer) len(t Type) int {
+	switch n := peerLen(t); {
+	case n == peerSPM && q.Pace.On:
+		return peerPace
+	case n == peerOther && q.Report.On:
+		return peerReport
+	default:
+		return n
+	}
 }
 
 func (q *Peer) decode(b []byte, t Type) DecodeError {
@@ -52,12 +67,18 @@ func (q *Peer) decode(b []byte, t Type) DecodeError {
 	*q = Peer{Flags: b[3], Time: binary.BigEndian.Uint32(b[4:])}
 	if t != TypeSPM {
 		q.Loss = binary.BigEndian.Uint16(b[8:])
+		if len(b) >= peerReport {
+			q.Report.decode(b[peerOther:])
+		}
 		return 0
 	}
 	q.GRTT, q.GroupSize = b[8], b[9]
 	q.Port = binary.BigEndian.Uint16(b[10:])
 	q.Window = binary.BigEndian.Uint32(b[12:])
 	q.Hold, q.Ahead, q.Spread = b[16], b[17], b[18]
+	if len(b) >= peerPace {
+		q.Pace.decode(b[peerSPM:])
+	}
 	return 0
 }
 
@@ -67,11 +88,19 @@ func (q *Peer) append(b []byte, t Type) []byte {
 	}
 	b = binary.BigEndian.AppendUint32(append(b, q.Flags), q.Time)
 	if t != TypeSPM {
-		return append(binary.BigEndian.AppendUint16(b, q.Loss), 0, 0)
+		b = append(binary.BigEndian.AppendUint16(b, q.Loss), 0, 0)
+		if q.Report.On {
+			b = q.Report.append(b)
+		}
+		return b
 	}
 	b = binary.BigEndian.AppendUint16(append(b, q.GRTT, q.GroupSize), q.Port)
 	b = binary.BigEndian.AppendUint32(b, q.Window)
-	return append(b, q.Hold, q.Ahead, q.Spread, 0)
+	b = append(b, q.Hold, q.Ahead, q.Spread, 0)
+	if q.Pace.On {
+		b = q.Pace.append(b)
+	}
+	return b
 }
 
 // lossUnit is what a share of 1 is in Peer.Loss, without the 1 that says that there is one.

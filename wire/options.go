@@ -163,7 +163,7 @@ func (o *Options) lenOne(x Option, p *Packet) int {
 	case OptPGMCCFeedback:
 		return 12 + addrLen(o.PGMCCFeedback.Receiver)
 	case OptPeer:
-		return peerLen(p.Type)
+		return o.Peer.len(p.Type)
 	case OptInvalid:
 		return 4
 	}

@@ -153,11 +153,11 @@ func TestDecodeTolerates(t *testing.T) {
 		t.Errorf("a longer Peer: %+v (%v), want %+v", p.Options.Peer, err, want)
 	}
 	p = Packet{Type: TypeSPM, Path: netip.MustParseAddr("10.0.0.1")}
-	p.Options.Set, p.Options.Peer = p.Options.Set.With(OptPeer), Peer{1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 0}
+	p.Options.Set, p.Options.Peer = p.Options.Set.With(OptPeer), Peer{Flags: 1, Time: 2, GRTT: 3, GroupSize: 4, Port: 5, Window: 6, Hold: 7, Ahead: 8, Spread: 9}
 	b := p.Append(nil)
 	b[39], b[41] = 28, 24 // total, length
 	p, err = decoded(resum(append(b, 1, 2, 3, 4)))
-	if want := (Peer{1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 0}); err != nil || p.Options.Peer != want {
+	if want := (Peer{Flags: 1, Time: 2, GRTT: 3, GroupSize: 4, Port: 5, Window: 6, Hold: 7, Ahead: 8, Spread: 9}); err != nil || p.Options.Peer != want {
 		t.Errorf("a longer Peer in SPM: %+v (%v), want %+v", p.Options.Peer, err, want)
 	}
 	for _, s := range []string{ // control packets without checksum
