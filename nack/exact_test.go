@@ -6,7 +6,6 @@ import (
 	"hash/fnv"
 	"math"
 	"math/rand/v2"
-	"net/netip"
 	"testing"
 	"time"
 
@@ -62,6 +61,12 @@ func (h *trace) truth(v bool) {
 		h.add(1)
 	} else {
 		h.add(0)
+	}
+}
+
+func (h *trace) nums(nums []seq.Num) {
+	for _, n := range nums {
+		h.add(uint64(n))
 	}
 }
 
@@ -131,7 +136,7 @@ func exactRequesters(rng *rand.Rand, h *trace) {
 		now := mono.Time(0)
 		for range 2000 {
 			now = now.Add(someTime(rng, 26))
-			q := table.get(now, netip.AddrFrom4([4]byte{10, 0, 0, byte(below(rng, 20))}))
+			q := table.get(now, addr(below(rng, 20)))
 			h.truth(table.within(now, q))
 			h.truth(table.take(now, q, below(rng, 3000)))
 			if below(rng, 200) == 0 {
@@ -185,9 +190,7 @@ func exactScheduler(rng *rand.Rand, h *trace) {
 					h.add(uint64(r.From), uint64(r.To))
 				}
 				asked = s.Due(now, asked[:0])
-				for _, n := range asked {
-					h.add(uint64(n))
-				}
+				h.nums(asked)
 			}
 			h.add(uint64(now), uint64(s.Deadline()), uint64(s.Len()), uint64(s.Ranges()), s.Suppressed())
 		}
@@ -203,13 +206,10 @@ func exactRepairs(rng *rand.Rand, h *trace) {
 		for range 3000 {
 			switch below(rng, 10) {
 			case 0, 1, 2, 3:
-				from := netip.AddrFrom4([4]byte{10, 0, 0, byte(below(rng, 40))})
-				h.add(uint64(r.NAK(now, from, trail.Add(below(rng, 100)), 100+below(rng, 1400))))
+				h.add(uint64(r.NAK(now, addr(below(rng, 40)), trail.Add(below(rng, 100)), 100+below(rng, 1400))))
 			case 4:
 				nums = r.NCFs(now, nums[:0])
-				for _, n := range nums {
-					h.add(uint64(n))
-				}
+				h.nums(nums)
 			case 5:
 				trail++
 				r.Trim(trail)
@@ -273,9 +273,7 @@ func exactHold(rng *rand.Rand, h *trace) {
 					h.add(uint64(r.From), uint64(r.To))
 				}
 				asked = s.Due(now, asked[:0])
-				for _, n := range asked {
-					h.add(uint64(n))
-				}
+				h.nums(asked)
 			}
 			h.add(uint64(now), uint64(s.Deadline()), uint64(s.Len()), uint64(s.Ranges()), s.Suppressed(), uint64(s.Held(r)))
 		}
@@ -292,17 +290,14 @@ func exactParity(rng *rand.Rand, h *trace) {
 			base := trail.Add(k * below(rng, 30))
 			switch below(rng, 10) {
 			case 0, 1, 2:
-				from := netip.AddrFrom4([4]byte{10, 0, 0, byte(below(rng, 40))})
+				from := addr(below(rng, 40))
 				seen := now.Add(-someTime(rng, 26))
 				h.add(uint64(r.ParityNAK(now, from, base, 1+below(rng, k), seen, 100+below(rng, 1400))))
 			case 3:
-				from := netip.AddrFrom4([4]byte{10, 0, 0, byte(below(rng, 40))})
-				h.add(uint64(r.NAK(now, from, base.Add(below(rng, 2)), 1400)))
+				h.add(uint64(r.NAK(now, addr(below(rng, 40)), base.Add(below(rng, 2)), 1400)))
 			case 4:
 				nums = r.ParityNCFs(now, nums[:0])
-				for _, n := range nums {
-					h.add(uint64(n))
-				}
+				h.nums(nums)
 			case 5:
 				if below(rng, 20) == 0 {
 					trail = trail.Add(k)
