@@ -27,6 +27,8 @@ func TestExact(t *testing.T) {
 		{"GRTT", exactGRTT, 0x27bd07a6644de9b3},
 		{"bytes", exactBytes, 0x8fa36ae096cfc9f9},
 		{"Rate", exactRate, 0x704fde41766bbbad},
+		{"costs", exactCosts, 0x2f86f986462f7932},
+		{"Parity", exactParity, 0x8cc2f37708b21dcb},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := &trace{fnv.New64a()}

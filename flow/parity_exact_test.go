@@ -1,32 +1,10 @@
 package flow
 
 import (
-	"hash/fnv"
 	"math/rand/v2"
-	"testing"
 
 	"github.com/rmcast/rmcast/mono"
 )
-
-// As TestExact.
-func TestExactParity(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		run  func(rng *rand.Rand, h *trace)
-		want uint64
-	}{
-		{"costs", exactCosts, 0x2f86f986462f7932},
-		{"Parity", exactParity, 0x8cc2f37708b21dcb},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			h := &trace{fnv.New64a()}
-			c.run(rand.New(rand.NewPCG(6298, 5740)), h)
-			if got := h.Sum64(); got != c.want {
-				t.Errorf("the history hashes to %#x, want %#x", got, c.want)
-			}
-		})
-	}
-}
 
 func exactCosts(rng *rand.Rand, h *trace) {
 	for range 5000 {
