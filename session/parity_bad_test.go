@@ -324,6 +324,12 @@ func TestParityContradicts(t *testing.T) {
 			return true
 		}
 	}
+	fragment := func(at int, bits byte) func(*wire.Packet) bool { // of what is encoded of the fragments
+		return func(p *wire.Packet) bool {
+			p.Options.Encoded[at] ^= bits
+			return p.Options.Set.Has(wire.OptFragment)
+		}
+	}
 	for _, c := range []struct {
 		name   string
 		writes parityWrites
@@ -343,30 +349,12 @@ func TestParityContradicts(t *testing.T) {
 			p.Options.Set &^= 1 << wire.OptFragment
 			return had
 		}},
-		{"other fragments", writesFragments, func(p *wire.Packet) bool {
-			p.Options.Encoded[0] ^= 0x40
-			return p.Options.Set.Has(wire.OptFragment)
-		}},
-		{"other beginnings", writesFragments, func(p *wire.Packet) bool {
-			p.Options.Encoded[1] ^= 0x40
-			return p.Options.Set.Has(wire.OptFragment)
-		}},
-		{"other offsets, but not by much", writesFragments, func(p *wire.Packet) bool {
-			p.Options.Encoded[8] ^= 1
-			return p.Options.Set.Has(wire.OptFragment)
-		}},
-		{"other message lengths, but not by much", writesFragments, func(p *wire.Packet) bool {
-			p.Options.Encoded[12] ^= 1
-			return p.Options.Set.Has(wire.OptFragment)
-		}},
-		{"other offsets", writesFragments, func(p *wire.Packet) bool {
-			p.Options.Encoded[5] ^= 0x40
-			return p.Options.Set.Has(wire.OptFragment)
-		}},
-		{"other message lengths", writesFragments, func(p *wire.Packet) bool {
-			p.Options.Encoded[9] ^= 0x40
-			return p.Options.Set.Has(wire.OptFragment)
-		}},
+		{"other fragments", writesFragments, fragment(0, 0x40)},
+		{"other beginnings", writesFragments, fragment(1, 0x40)},
+		{"other offsets, but not by much", writesFragments, fragment(8, 1)},
+		{"other message lengths, but not by much", writesFragments, fragment(12, 1)},
+		{"other offsets", writesFragments, fragment(5, 0x40)},
+		{"other message lengths", writesFragments, fragment(9, 0x40)},
 		{"another check", writesStream, func(p *wire.Packet) bool { p.Options.Peer.Check ^= 1; return true }},
 		{"other bytes", writesStream, func(p *wire.Packet) bool {
 			p.Payload = bytes.Clone(p.Payload)
