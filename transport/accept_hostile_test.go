@@ -31,11 +31,7 @@ func TestLabBadInput(t *testing.T) {
 	group := netip.MustParseAddrPort(l.group)
 	source := netip.AddrPortFrom(netem.Sender.Addr6(), group.Port())
 
-	var li *Listener
-	err := l.lab.Do(0, func() (err error) {
-		li, err = Listen(l.network, l.group, &l.cfg)
-		return err
-	})
+	li, err := l.listen(0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,14 +63,7 @@ func TestLabBadInput(t *testing.T) {
 		bad.Go(func() { sp.send(t, out, 2500, stop, group, source) })
 	}
 
-	var s *Source
-	err = l.lab.Do(netem.Sender, func() (err error) {
-		s, err = Dial(l.network, l.group, &l.cfg)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := l.dial()
 	reading.Go(func() { l.receiveFrom(li, s) })
 	if _, err := s.Write(l.sent); err != nil {
 		t.Error(err)
@@ -98,9 +87,6 @@ func TestLabBadInput(t *testing.T) {
 func (l *lab) receiveFrom(li *Listener, s *Source) {
 	t := l.t
 	defer li.Close()
-	if err := li.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-		t.Error(err)
-	}
 	strangers := 0
 	for {
 		r, err := li.AcceptReceiver()

@@ -17,44 +17,6 @@ import (
 	"github.com/rmcast/rmcast/netem"
 )
 
-// open opens the listeners of all nodes.
-func (l *lab) open() []*Listener {
-	l.t.Helper()
-	all := make([]*Listener, l.lab.Receivers())
-	for i := range all {
-		all[i] = l.listen(i)
-	}
-	return all
-}
-
-func (l *lab) listen(i int) (li *Listener) {
-	l.t.Helper()
-	err := l.lab.Do(netem.Node(i), func() (err error) {
-		li, err = Listen(l.network, l.group, &l.cfg)
-		return err
-	})
-	if err != nil {
-		l.t.Error(err)
-		runtime.Goexit()
-	}
-	if err := li.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-		l.t.Error(err)
-	}
-	return li
-}
-
-func (l *lab) dial() (s *Source) {
-	l.t.Helper()
-	err := l.lab.Do(netem.Sender, func() (err error) {
-		s, err = Dial(l.network, l.group, &l.cfg)
-		return err
-	})
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	return s
-}
-
 // A reader that stalls over real sockets holds its window and no more, tells its losses when it goes on, and the one beside it
 // has every byte.
 func TestLabStalledReader(t *testing.T) {
@@ -145,7 +107,12 @@ func TestLabJoinAtStart(t *testing.T) {
 		for i, after := range starts[1:] {
 			wg.Go(func() {
 				time.Sleep(after - time.Since(begin))
-				l.receive(i, l.listen(i))
+				li, err := l.listen(netem.Node(i))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				l.receive(i, li)
 			})
 		}
 		time.Sleep(starts[0] - time.Since(begin))

@@ -30,14 +30,7 @@ func TestLabKillReceiver(t *testing.T) {
 			other := l.start(1, "receiver", script{})
 			victim.want("listening")
 			other.want("listening")
-			var s *Source
-			err := l.lab.Do(netem.Sender, func() (err error) {
-				s, err = Dial(l.network, l.group, &l.cfg)
-				return err
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
+			s := l.dial()
 			defer s.Close()
 			first := s.Stats().Trail
 			content := &words{end: size}

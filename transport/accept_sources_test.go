@@ -18,20 +18,9 @@ import (
 func (l *lab) twoReceivers(size int) (wait func()) {
 	t := l.t
 	var wg sync.WaitGroup
-	for i := range l.lab.Receivers() {
-		var li *Listener
-		err := l.lab.Do(netem.Node(i), func() (err error) {
-			li, err = Listen(l.network, l.group, &l.cfg)
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+	for i, li := range l.open() {
 		wg.Go(func() {
 			defer li.Close()
-			if err := li.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-				t.Error(err)
-			}
 			seen := make(map[wire.GSI]bool)
 			for range 2 {
 				r, err := li.AcceptReceiver()
@@ -113,14 +102,7 @@ func (l *lab) sourcesOfOneProcess(size int) {
 	wait := l.twoReceivers(size)
 	var wg sync.WaitGroup
 	for range 2 {
-		var s *Source
-		err := l.lab.Do(netem.Sender, func() (err error) {
-			s, err = Dial(l.network, l.group, &l.cfg)
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := l.dial()
 		if port := s.LocalAddr().(*Addr).Host().Port(); port != 7500 {
 			t.Errorf("%v has port %d of its own", s.TSI(), port)
 		}

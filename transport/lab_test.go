@@ -54,22 +54,34 @@ func labOf(t *testing.T, n nodes) *lab {
 	}
 }
 
-// run sends l.sent to all receivers and checks that each got it. It returns the source, closed.
-func (l *lab) run() *Source {
-	l.t.Helper()
-	var wg sync.WaitGroup
-	for i := range l.nodes.Receivers() {
-		var li *Listener
-		err := l.nodes.Do(netem.Node(i), func() (err error) {
-			li, err = Listen(l.network, l.group, &l.cfg)
+// listen opens a listener on node n that accepts for a minute.
+func (l *lab) listen(n netem.Node) (li *Listener, err error) {
+	err = l.nodes.Do(n, func() (err error) {
+		if li, err = Listen(l.network, l.group, &l.cfg); err != nil {
 			return err
-		})
+		}
+		return li.SetDeadline(time.Now().Add(time.Minute))
+	})
+	return li, err
+}
+
+// open opens the listeners of all nodes.
+func (l *lab) open() []*Listener {
+	l.t.Helper()
+	all := make([]*Listener, l.nodes.Receivers())
+	for i := range all {
+		li, err := l.listen(netem.Node(i))
 		if err != nil {
 			l.t.Fatal(err)
 		}
-		wg.Go(func() { l.receive(i, li) })
+		all[i] = li
 	}
-	var s *Source
+	return all
+}
+
+// dial opens a source on the sender's node.
+func (l *lab) dial() (s *Source) {
+	l.t.Helper()
 	err := l.nodes.Do(netem.Sender, func() (err error) {
 		s, err = Dial(l.network, l.group, &l.cfg)
 		return err
@@ -77,6 +89,17 @@ func (l *lab) run() *Source {
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	return s
+}
+
+// run sends l.sent to all receivers and checks that each got it. It returns the source, closed.
+func (l *lab) run() *Source {
+	l.t.Helper()
+	var wg sync.WaitGroup
+	for i, li := range l.open() {
+		wg.Go(func() { l.receive(i, li) })
+	}
+	s := l.dial()
 	if _, err := io.Copy(s, bytes.NewReader(l.sent)); err != nil {
 		l.t.Error(err)
 	}
@@ -90,9 +113,6 @@ func (l *lab) run() *Source {
 func (l *lab) receive(i int, li *Listener) {
 	t := l.t
 	defer li.Close()
-	if err := li.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-		t.Error(err)
-	}
 	r, err := li.AcceptReceiver()
 	if err != nil {
 		t.Errorf("receiver %d: %v", i, err)

@@ -28,15 +28,7 @@ func (l *lab) stream(size int64) (s *Source, took time.Duration, missing uint64)
 	)
 	want := sha256.New()
 	io.CopyN(want, rand.NewChaCha8([32]byte{1}), size)
-	for i := range l.nodes.Receivers() {
-		var li *Listener
-		err := l.nodes.Do(netem.Node(i), func() (err error) {
-			li, err = Listen(l.network, l.group, &l.cfg)
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+	for i, li := range l.open() {
 		wg.Go(func() {
 			defer li.Close()
 			r, err := li.AcceptReceiver()
@@ -59,13 +51,7 @@ func (l *lab) stream(size int64) (s *Source, took time.Duration, missing uint64)
 				i, st.Missing, st.NAKs, st.NAKNumbers, st.Suppressed, st.Socket.KernelDrops, st.RTT)
 		})
 	}
-	err := l.nodes.Do(netem.Sender, func() (err error) {
-		s, err = Dial(l.network, l.group, &l.cfg)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s = l.dial()
 	mu.Lock()
 	start = time.Now()
 	mu.Unlock()
