@@ -78,11 +78,10 @@ func (l *ledger) limits(rate flow.Rate, overhead int) {
 	runPackets := max(1, min(rate.Bytes(flow.RunTime), flow.MaxRunBytes)/int64(packet))
 	run := runPackets * int64(l.room.MTU())
 	burst := max(2*min(max(rate.Bytes(flow.RunTime), 1500), flow.MaxRunBytes), rate.Bytes(flow.Depth))
-	slack := rate.Bytes(flow.Slack)
-	l.data = newBucket(rate, burst+slack+run)
+	l.data = newBucket(rate, burst+run)
 	control := max(flow.Rate(float64(rate)*0.05), flow.Mbps)
 	burst = max(4*1500, min(rate.Bytes(flow.Depth), 64<<10))
-	l.control = newBucket(control, max(burst, control.Bytes(flow.Depth))+control.Bytes(flow.Slack)+1500)
+	l.control = newBucket(control, max(burst, control.Bytes(flow.Depth))+1500)
 }
 
 // write books what the application is told to write.
@@ -298,8 +297,9 @@ type bucket struct {
 	excess int64
 }
 
+// newBucket returns a bucket for so many bytes and what passes in flow.Slack, which need not be whole bytes.
 func newBucket(rate flow.Rate, bytes int64) bucket {
-	return bucket{rate: int64(rate), most: bytes * 8e9}
+	return bucket{rate: int64(rate), most: bytes*8e9 + int64(rate)*int64(flow.Slack)}
 }
 
 // take adds bytes that pass at now, and reports whether that is within bounds.
