@@ -22,6 +22,7 @@ func (s *Source) Reset(now mono.Time, code uint8) {
 	s.Finish(now)
 	s.end.reset, s.end.code = true, code&0x3f
 	s.repairs.Trim(s.window.End())
+	s.dropParity()
 	s.spm.ask(now)
 }
 

@@ -158,6 +158,13 @@ func (s *Source) dropAhead() {
 	}
 }
 
+// dropParity forgets all that is to be sent of parity.
+func (s *Source) dropParity() {
+	if q := s.parity; q != nil {
+		q.ahead, q.denied, q.spmDue, q.closeAt = q.ahead[:0], q.denied[:0], false, mono.Never
+	}
+}
+
 // sendAhead fills t with parity that nobody asked for: ODATA with the parity flag (RFC 3208, 11.7).
 func (s *Source) sendAhead(now mono.Time, t *Transmit) bool {
 	q := s.parity

@@ -85,8 +85,9 @@ func (s *Source) handleParityNAK(now mono.Time, m Meta, p *wire.Packet) {
 
 // deny notes that receivers are to be told that there is no parity of the group at base.
 func (s *Source) deny(base seq.Num) {
-	if q := s.parity; len(q.denied) < wire.MaxNAKs && !slices.Contains(q.denied, base) {
-		q.denied = append(q.denied, base)
+	q := s.parity
+	if i, known := slices.BinarySearchFunc(q.denied, base, seq.Num.Sub); !known && len(q.denied) < wire.MaxNAKs {
+		q.denied = slices.Insert(q.denied, i, base)
 	}
 }
 

@@ -1,0 +1,102 @@
+package session
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/rmcast/rmcast/fec"
+	"github.com/rmcast/rmcast/flow"
+	"github.com/rmcast/rmcast/mono"
+	"github.com/rmcast/rmcast/seq"
+	"github.com/rmcast/rmcast/wire"
+)
+
+// paritySourceAt is a source that has sent packets at the instant 0.
+func paritySourceAt(t *testing.T, n *network, cfg fec.Config, packets int, edit func(*SourceConfig)) *Source {
+	t.Helper()
+	_, s := n.source(func(c *SourceConfig) {
+		c.Rate, c.Parity = flow.Unlimited, cfg.WithDefaults()
+		if edit != nil {
+			edit(c)
+		}
+	})
+	if got := s.Write(0, make([]byte, packets*1408)); got != packets*1408 {
+		t.Fatalf("%d bytes taken", got)
+	}
+	pollAll(t, s, 0)
+	if s.window.Next().Sub(s.cfg.First) != packets {
+		t.Fatalf("sent up to %d", s.window.Next())
+	}
+	return s
+}
+
+// pollAll returns what s sends at now.
+func pollAll(t *testing.T, s *Source, now mono.Time) (sent []wire.Packet) {
+	t.Helper()
+	tr := Transmit{B: make([]byte, 0, RunBytes)}
+	for s.Advance(now); s.Poll(now, &tr); s.Advance(now) {
+		for b := tr.B; len(b) > 0; {
+			size := min(tr.Segment, len(b))
+			var p wire.Packet
+			if err := p.Decode(slices.Clone(b[:size])); err != nil {
+				t.Fatal(err)
+			}
+			sent, b = append(sent, p), b[size:]
+		}
+	}
+	return sent
+}
+
+// parityNAK is a NAK for the parity of groups, to s.
+func parityNAK(s *Source, nums ...seq.Num) *wire.Packet {
+	p := &wire.Packet{
+		Type: wire.TypeNAK, Flags: wire.FlagParity, GSI: s.cfg.TSI.GSI, SourcePort: testPort + 1, DestinationPort: s.cfg.TSI.Port,
+		Source: s.cfg.Path, Group: s.cfg.Group,
+	}
+	setNumbers(p, nums)
+	return p
+}
+
+// After OPT_RST nothing goes out but SPMs that say so: no parity that was due, no announcement, no denial.
+func TestParityEndsWithReset(t *testing.T) {
+	n := newNetwork(t, 1)
+	s := paritySourceAt(t, n, fec.Config{GroupSize: 64, Proactive: 8}, 100, nil) // the second group is not full
+	s.deny(0)
+	s.Reset(mono.Time(time.Millisecond), 1)
+	for now := mono.Time(time.Millisecond); !s.Finished(); now = max(now+1, s.Deadline()) {
+		for _, p := range pollAll(t, s, now) {
+			if p.Type != wire.TypeSPM || !p.Options.Set.Has(wire.OptRST) {
+				t.Errorf("%v: %v to port %d, flags %#x, after the reset", now, p.Type, p.DestinationPort, p.Flags)
+			}
+		}
+		if now > mono.Time(10*time.Second) {
+			t.Fatal("no end")
+		}
+	}
+}
+
+// Denials of groups that several receivers asked for stand in the order of their numbers, as OPT_NAK_LIST wants it.
+func TestParityDeniedInOrder(t *testing.T) {
+	n := newNetwork(t, 1)
+	s := paritySourceAt(t, n, fec.Config{GroupSize: 8}, 8, nil)
+	for range 40 { // of 1428 bytes: no parity fits over them
+		if !s.WriteMessage(0, make([]byte, s.cfg.Room.Message())) {
+			t.Fatal("not taken")
+		}
+	}
+	pollAll(t, s, 0)
+	now := mono.Time(time.Millisecond)
+	for _, base := range []seq.Num{32, 8, 24, 16} {
+		s.Handle(now, Meta{From: n.addr(int(base))}, parityNAK(s, base))
+	}
+	var denied []seq.Num
+	for _, p := range pollAll(t, s, now) {
+		if p.Type == wire.TypeNCF && p.Options.Set.Has(wire.OptCurrTGSize) {
+			denied = append(denied, p.Numbers(nil)...)
+		}
+	}
+	if want := []seq.Num{8, 16, 24, 32}; !slices.Equal(denied, want) {
+		t.Errorf("denied are %v, want %v", denied, want)
+	}
+}
