@@ -71,10 +71,11 @@ var floors = map[string]imports{
 	"internal/heap":      may(""),
 	"internal/ring":      may(""),
 	"internal/invariant": may(""),
+	"internal/measuring": may(""),
 	"internal/testvec":   may(""),
 
-	"bench":      may(roof),
-	"bench/*":    may(roof),
+	"bench":      may(roof + " internal/measuring"),
+	"bench/*":    may(roof + " internal/measuring"),
 	"interop":    may(roof, "internal/testvec"),
 	"fuzz":       may(roof + " internal/testvec"),
 	"fuzz/*":     may(roof + " internal/testvec"),

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime"
 	"slices"
 	"strconv"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"github.com/rmcast/rmcast/flow"
+	"github.com/rmcast/rmcast/internal/measuring"
 )
 
 // maxReceivers keeps the number of processes in bounds.
@@ -29,17 +29,9 @@ func main() {
 	if code, done := enter(); done {
 		os.Exit(code)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	switch {
-	case err == nil:
-	case errors.Is(err, flag.ErrHelp):
-		os.Exit(2)
-	default:
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
+	measuring.Main("bench", func(ctx context.Context, args []string, _, _ io.Writer) error {
+		return run(ctx, args, os.Stdout, os.Stderr) // files: progress shows on a terminal only
+	}, syscall.SIGHUP)
 }
 
 // options are the flags.
@@ -74,7 +66,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 		o.plan.size, err = parseSize(s)
 		return err
 	})
-	f.Func("r", "`numbers` of receivers, like 1,8 (default: 1,2,4,8)", list(&o.plan.receivers, func(s string) (int, error) {
+	f.Func("r", "`numbers` of receivers, like 1,8 (default: 1,2,4,8)", measuring.List(&o.plan.receivers, func(s string) (int, error) {
 		n, err := strconv.Atoi(s)
 		if err == nil && (n < 1 || n > maxReceivers) {
 			err = fmt.Errorf("%d is not between 1 and %d", n, maxReceivers)
@@ -82,7 +74,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 		return n, err
 	}))
 	f.Func("loss", "`percentages` of packets lost at each receiver, like 0,10 (default: 0 and 10, and 1, 5, 20 for 8 receivers)",
-		list(&o.plan.loss, func(s string) (float64, error) {
+		measuring.List(&o.plan.loss, func(s string) (float64, error) {
 			p, err := strconv.ParseFloat(s, 64)
 			if err == nil && !(p >= 0 && p <= 90) {
 				err = fmt.Errorf("%v %% is not between 0 and 90", p)
@@ -96,7 +88,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 			o.plan.schemes = repairSchemes
 			return nil
 		}
-		return list(&o.plan.schemes, parseScheme)(s)
+		return measuring.List(&o.plan.schemes, parseScheme)(s)
 	})
 	setting := f.String("setting", "both", "`which` networks: shaped, unshaped or both; or netem, with the kernel's sch_netem on the receivers' links")
 	impair := f.String("netem", netemText, "what -setting netem does to packets in both directions, beside -loss: an `impairment` in tc's words")
@@ -111,7 +103,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.BoolVar(&o.delay, "delay", false, "measure the delay of paced messages and not goodput")
 	f.DurationVar(&o.delayFor, "delay-for", 5*time.Second, "how `long` messages are sent with -delay")
 	f.Func("messages", "`paces` of messages with -delay: rates of their bytes, or so many a second, like 40M,10/s (default: 40M)",
-		list(&o.messages, parsePace))
+		measuring.List(&o.messages, parsePace))
 	f.DurationVar(&o.rtt, "rtt", 0, "round trip `time` with -delay, made by links in user space (default: the machine's own)")
 	f.IntVar(&o.runs, "runs", 1, "`rounds` over all cells; the table shows each one's median, and how multicast schemes compare round by round")
 	f.BoolVar(&o.memory, "memory", false, "run in memory even where there are namespaces")
@@ -181,23 +173,6 @@ func (o *options) check(f *flag.FlagSet, only, setting string) error {
 		return fmt.Errorf("-delay-for %v is below 100ms", o.delayFor)
 	}
 	return nil
-}
-
-// list makes a flag's function that reads values between commas.
-func list[T comparable](into *[]T, read func(string) (T, error)) func(string) error {
-	return func(s string) error {
-		*into = nil
-		for field := range strings.SplitSeq(s, ",") {
-			v, err := read(strings.TrimSpace(field))
-			if err != nil {
-				return err
-			}
-			if !slices.Contains(*into, v) {
-				*into = append(*into, v)
-			}
-		}
-		return nil
-	}
 }
 
 // run is the program behind main.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rmcast/rmcast/fec"
 	"github.com/rmcast/rmcast/flow"
+	"github.com/rmcast/rmcast/internal/measuring"
 )
 
 const (
@@ -127,7 +128,7 @@ func parseLoss(s string) (float64, error) {
 
 // String names the cell.
 func (c Cell) String() string {
-	s := fmt.Sprintf("%s receivers, loss %s %%, RTT %v", sizeText(c.Receivers), short(100*c.Loss), c.RTT)
+	s := fmt.Sprintf("%s receivers, loss %s %%, RTT %v", sizeText(c.Receivers), measuring.Short(100*c.Loss), c.RTT)
 	if c.Data == 0 {
 		s += ", bulk"
 	}

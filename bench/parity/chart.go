@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/rmcast/rmcast/internal/measuring"
 )
 
 // chart is curves, drawn as SVG: the values of x stand side by side, at equal distances, and y begins at low or is logarithmic.
@@ -129,7 +131,7 @@ func (c *chart) svg() string {
 // charts makes those that the results have figures for.
 func charts(results []Result) (all []*chart) {
 	size := func(x float64) string { return sizeText(int(x)) }
-	percent := func(x float64) string { return short(100*x) + " %" }
+	percent := func(x float64) string { return measuring.Short(100*x) + " %" }
 	draw := func(c *chart, of func(r *Result) bool, x, y func(r *Result) float64) {
 		for _, s := range charted {
 			for i := range results {
@@ -162,17 +164,17 @@ func charts(results []Result) (all []*chart) {
 				y    func(r *Result) float64
 			}{{"p50", p50}, {"p99", p99}} {
 				draw(&chart{
-					name:  fmt.Sprintf("%s-rtt-%s-%s", q.name, sizeText(n), short(100*loss)),
-					title: fmt.Sprintf("Loss to repair, %s, %s receivers, %s loss", q.name, sizeText(n), percent(loss)), xTitle: "round trip time, ms", yTitle: "ms", xText: short, log: true,
-				}, func(r *Result) bool { return r.Receivers == n && r.Loss == loss }, func(r *Result) float64 { return milliseconds(r.RTT) }, q.y)
+					name:  fmt.Sprintf("%s-rtt-%s-%s", q.name, sizeText(n), measuring.Short(100*loss)),
+					title: fmt.Sprintf("Loss to repair, %s, %s receivers, %s loss", q.name, sizeText(n), percent(loss)), xTitle: "round trip time, ms", yTitle: "ms", xText: measuring.Short, log: true,
+				}, func(r *Result) bool { return r.Receivers == n && r.Loss == loss }, func(r *Result) float64 { return measuring.Milliseconds(r.RTT) }, q.y)
 			}
 		}
 	}
 	return all
 }
 
-func p50(r *Result) float64 { return milliseconds(r.Costs.Recovery.P50) }
-func p99(r *Result) float64 { return milliseconds(r.Costs.Recovery.P99) }
+func p50(r *Result) float64 { return measuring.Milliseconds(r.Costs.Recovery.P50) }
+func p99(r *Result) float64 { return measuring.Milliseconds(r.Costs.Recovery.P99) }
 
 // writeSVGs writes each chart as a file of its own.
 func writeSVGs(dir string, results []Result) error {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rmcast/rmcast/flow"
+	"github.com/rmcast/rmcast/internal/measuring"
 )
 
 // line is one thing that must hold: schemes in cells, and what is asked of the results of each cell.
@@ -15,24 +16,7 @@ type line struct {
 	name, text string
 	cells      []Cell
 	schemes    []Scheme
-	judge      func(results map[Scheme]*Result) []finding
-}
-
-// finding is one figure beside its bound.
-type finding struct {
-	what       string
-	got, bound float64
-	unit       string
-}
-
-func (f finding) holds() bool { return f.got <= f.bound }
-
-func (f finding) String() string {
-	verdict := "ok"
-	if !f.holds() {
-		verdict = "FAILS"
-	}
-	return fmt.Sprintf("%-5s %s %.4g%s, at most %.4g%s", verdict, f.what, f.got, f.unit, f.bound, f.unit)
+	judge      func(results map[Scheme]*Result) []measuring.Finding
 }
 
 const (
@@ -64,25 +48,25 @@ func acceptance(seed uint64) []line {
 }
 
 // repaired is asked of all.
-func repaired(results map[Scheme]*Result) (all []finding) {
+func repaired(results map[Scheme]*Result) (all []measuring.Finding) {
 	open := 0
 	for _, r := range results {
 		open += r.Open
 	}
 	if open > 0 {
-		all = append(all, finding{"losses never repaired", float64(open), 0, ""})
+		all = append(all, measuring.AtMost("losses never repaired", float64(open), 0, ""))
 	}
 	return all
 }
 
-func judgeDemand(results map[Scheme]*Result) []finding {
+func judgeDemand(results map[Scheme]*Result) []measuring.Finding {
 	r := results[Demand]
 	return append(repaired(results),
-		finding{"packets per data packet", r.Costs.packets(), overMinimum * r.Minimum, ""},
-		finding{fmt.Sprintf("bytes per useful byte (in the first second %.3f)", r.Start.bytes()), r.Costs.bytes(), overMinimum * r.leastBytes(), ""})
+		measuring.AtMost("packets per data packet", r.Costs.packets(), overMinimum*r.Minimum, ""),
+		measuring.AtMost(fmt.Sprintf("bytes per useful byte (in the first second %.3f)", r.Start.bytes()), r.Costs.bytes(), overMinimum*r.leastBytes(), ""))
 }
 
-func judgeChoice(results map[Scheme]*Result) []finding {
+func judgeChoice(results map[Scheme]*Result) []measuring.Finding {
 	b, d := results[LeastBytes], results[LeastDelay]
 	var cheapest, soonest *Result
 	for _, s := range fixed {
@@ -94,14 +78,14 @@ func judgeChoice(results map[Scheme]*Result) []finding {
 			soonest = r
 		}
 	}
-	all := append(repaired(results), finding{
-		fmt.Sprintf("bytes per useful byte (best is %s)", cheapest.Scheme), b.Costs.bytes(), overBest * cheapest.Costs.bytes(), "",
-	})
+	all := append(repaired(results), measuring.AtMost(
+		fmt.Sprintf("bytes per useful byte (best is %s)", cheapest.Scheme), b.Costs.bytes(), overBest*cheapest.Costs.bytes(), "",
+	))
 	if soonest != nil && d.Loss > 0 {
-		all = append(all, finding{
+		all = append(all, measuring.AtMost(
 			fmt.Sprintf("p99 (best is %s, bytes %.3f to %.3f)", soonest.Scheme, soonest.Costs.bytes(), d.Costs.bytes()),
-			milliseconds(d.Costs.Recovery.P99), overBest * milliseconds(soonest.Costs.Recovery.P99), " ms",
-		})
+			measuring.Milliseconds(d.Costs.Recovery.P99), overBest*measuring.Milliseconds(soonest.Costs.Recovery.P99), " ms",
+		))
 	}
 	return all
 }
@@ -128,7 +112,7 @@ func check(ctx context.Context, w io.Writer, lines []line, only string, known []
 			texts := []string{}
 			for _, f := range x.judge(results) {
 				total++
-				if !f.holds() {
+				if !f.Holds() {
 					bad++
 				}
 				texts = append(texts, f.String())

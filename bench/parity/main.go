@@ -8,28 +8,13 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
-	"os/signal"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/rmcast/rmcast/flow"
+	"github.com/rmcast/rmcast/internal/measuring"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	switch {
-	case err == nil:
-	case errors.Is(err, flag.ErrHelp):
-		os.Exit(2)
-	default:
-		fmt.Fprintln(os.Stderr, "parity:", err)
-		os.Exit(1)
-	}
-}
+func main() { measuring.Main("parity", run) }
 
 // options are the flags.
 type options struct {
@@ -60,10 +45,10 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.BoolVar(&o.quick, "quick", false, "a few small cells")
 	f.BoolVar(&o.standard, "standard", false, "the cells of the documentation, which is the default")
 	f.BoolVar(&o.grid, "grid", false, "every loss, round trip and number of receivers of the acceptance grid")
-	f.Func("n", "`numbers` of receivers, like 8,1k", list(&o.sizes, parseSize))
-	f.Func("rtt", "with -n: round trip `times` (default 20ms)", list(&o.rtts, parseRTT))
-	f.Func("loss", "with -n: `shares` of packets lost, like 0.01,0.1 (default 0.1)", list(&o.losses, parseLoss))
-	f.Func("scheme", "`schemes` of replay, demand, ahead=1 to ahead=64, bytes, delay (default all, and of ahead 1,2,4,8,16)", list(&o.schemes, parseScheme))
+	f.Func("n", "`numbers` of receivers, like 8,1k", measuring.List(&o.sizes, parseSize))
+	f.Func("rtt", "with -n: round trip `times` (default 20ms)", measuring.List(&o.rtts, parseRTT))
+	f.Func("loss", "with -n: `shares` of packets lost, like 0.01,0.1 (default 0.1)", measuring.List(&o.losses, parseLoss))
+	f.Func("scheme", "`schemes` of replay, demand, ahead=1 to ahead=64, bytes, delay (default all, and of ahead 1,2,4,8,16)", measuring.List(&o.schemes, parseScheme))
 	f.Func("data", "with -n: `rate` of the application's packets, like 20Mbps; 0: as fast as 100 Mbit/s let it (default 10Mbps)", func(s string) (err error) {
 		if s == "0" {
 			o.data = 0
@@ -94,20 +79,6 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 		o.schemes = schemes
 	}
 	return o, nil
-}
-
-// list returns the function of a flag that takes values with commas between.
-func list[T any](to *[]T, parse func(string) (T, error)) func(string) error {
-	return func(s string) error {
-		for part := range strings.SplitSeq(s, ",") {
-			v, err := parse(part)
-			if err != nil {
-				return err
-			}
-			*to = append(*to, v)
-		}
-		return nil
-	}
 }
 
 // plan returns the cells that the flags name.
@@ -143,7 +114,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	var results []Result
 	if o.from != "" {
-		if results, err = load(o.from); err != nil {
+		if results, err = measuring.Load[Result](o.from); err != nil {
 			return err
 		}
 	}
@@ -175,26 +146,10 @@ func (o *options) measureAll(ctx context.Context, stderr io.Writer, known []Resu
 			}
 			results = append(results, r)
 			fmt.Fprintf(stderr, "%d/%d %v, %s: %.3f packets (%.3f), p99 %s ms, %.1f s\n", i+1, len(plan), c, s, r.Costs.packets(), r.Minimum,
-				short(milliseconds(r.Costs.Recovery.P99)), r.Took.Seconds())
+				measuring.Short(measuring.Milliseconds(r.Costs.Recovery.P99)), r.Took.Seconds())
 		}
 	}
 	return results, nil
-}
-
-// load reads what -json wrote.
-func load(names string) (all []Result, err error) {
-	for name := range strings.SplitSeq(names, ",") {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			return nil, err
-		}
-		var some []Result
-		if err := json.Unmarshal(b, &some); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		all = append(all, some...)
-	}
-	return all, nil
 }
 
 // show prints results in the form wanted, and writes plots.

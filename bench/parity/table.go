@@ -8,6 +8,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/rmcast/rmcast/internal/measuring"
 )
 
 // column is one figure of a result.
@@ -17,7 +19,7 @@ type column struct {
 }
 
 func number(f func(r *Result) float64) func(*Result) string {
-	return func(r *Result) string { return short(f(r)) }
+	return func(r *Result) string { return measuring.Short(f(r)) }
 }
 
 func exact(f func(r *Result) float64) func(*Result) string {
@@ -29,13 +31,13 @@ func perGroup(f func(c *Costs) int) func(*Result) string {
 }
 
 func ms(f func(r *Result) time.Duration) func(*Result) string {
-	return number(func(r *Result) float64 { return milliseconds(f(r)) })
+	return number(func(r *Result) float64 { return measuring.Milliseconds(f(r)) })
 }
 
 // columns are those of the table.
 var columns = []column{
 	{"receivers", func(r *Result) string { return sizeText(r.Receivers) }},
-	{"loss", func(r *Result) string { return short(100*r.Loss) + " %" }},
+	{"loss", func(r *Result) string { return measuring.Short(100*r.Loss) + " %" }},
 	{"RTT", func(r *Result) string { return r.RTT.String() }},
 	{"data", func(r *Result) string {
 		if r.Data == 0 {
@@ -98,12 +100,12 @@ var pivots = []struct {
 }{
 	{"Packets per data packet (least that the scheme allows)", func(r *Result) string { return fmt.Sprintf("%.3f (%.3f)", r.Costs.packets(), r.Minimum) }},
 	{"Bytes per useful byte, headers, SPMs and NCFs included (least)", func(r *Result) string { return fmt.Sprintf("%.3f (%.3f)", r.Costs.bytes(), r.leastBytes()) }},
-	{"Loss to repair, ms: p50 / p99", func(r *Result) string { return short(p50(r)) + " / " + short(p99(r)) }},
+	{"Loss to repair, ms: p50 / p99", func(r *Result) string { return measuring.Short(p50(r)) + " / " + measuring.Short(p99(r)) }},
 	{"NAKs / NCFs per group of 64", func(r *Result) string {
-		return short(r.Costs.perGroup(r.Costs.NAKs)) + " / " + short(r.Costs.perGroup(r.Costs.NCFs))
+		return measuring.Short(r.Costs.perGroup(r.Costs.NAKs)) + " / " + measuring.Short(r.Costs.perGroup(r.Costs.NCFs))
 	}},
 	{"The first second: bytes per useful byte, p99 in ms", func(r *Result) string {
-		return fmt.Sprintf("%.3f, %s", r.Start.bytes(), short(milliseconds(r.Start.Recovery.P99)))
+		return fmt.Sprintf("%.3f, %s", r.Start.bytes(), measuring.Short(measuring.Milliseconds(r.Start.Recovery.P99)))
 	}},
 }
 
@@ -139,17 +141,3 @@ func writeMarkdown(w io.Writer, results []Result) {
 		fmt.Fprint(w, "\n\n")
 	}
 }
-
-// short prints a value with about three digits.
-func short(v float64) string {
-	switch {
-	case v >= 100:
-		return strconv.FormatFloat(v, 'f', 0, 64)
-	case v >= 10:
-		return strings.TrimSuffix(strconv.FormatFloat(v, 'f', 1, 64), ".0")
-	}
-	s := strconv.FormatFloat(v, 'f', 2, 64)
-	return strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
-}
-
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/rmcast/rmcast/internal/measuring"
 )
 
 // chart is curves over logarithmic axes, drawn as SVG.
@@ -97,7 +99,7 @@ func (c *chart) svg() string {
 		for _, p := range k.points {
 			x, y := at(p)
 			line = append(line, fmt.Sprintf("%.1f,%.1f", x, y))
-			fmt.Fprintf(&b, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"><title>%s: %s at %s</title></circle>`+"\n", x, y, colour, k.name, short(p[1]), c.xText(p[0]))
+			fmt.Fprintf(&b, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"><title>%s: %s at %s</title></circle>`+"\n", x, y, colour, k.name, measuring.Short(p[1]), c.xText(p[0]))
 		}
 		fmt.Fprintf(&b, `<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n", strings.Join(line, " "), colour)
 		x := plotLeft + i*150
@@ -127,24 +129,24 @@ func charts(results []Result) []*chart {
 	bySize("repairs-independent", "Repairs a loss event, independent loss, RTT 20-100 ms", "RDATA", Independent,
 		func(r Result) float64 { return r.Costs.per(r.Costs.Repairs) })
 	bySize("p50-independent", "Recovery, half of all within, independent loss, RTT 20-100 ms", "ms", Independent,
-		func(r Result) float64 { return milliseconds(r.Recovery.P50) })
+		func(r Result) float64 { return measuring.Milliseconds(r.Recovery.P50) })
 	bySize("p99-independent", "Recovery, 99 % within, independent loss, RTT 20-100 ms", "ms", Independent,
-		func(r Result) float64 { return milliseconds(r.Recovery.P99) })
+		func(r Result) float64 { return measuring.Milliseconds(r.Recovery.P99) })
 	for _, n := range []int{8, 1000, 100_000} {
 		byRTT := func(name, title, yTitle string, y func(r Result) float64) {
 			c := &chart{
 				name: fmt.Sprintf("%s-rtt-%s", name, sizeText(n)), title: fmt.Sprintf("%s, %s receivers, independent loss", title, sizeText(n)),
-				xTitle: "round trip time, ms", yTitle: yTitle, xText: short,
+				xTitle: "round trip time, ms", yTitle: yTitle, xText: measuring.Short,
 			}
 			for _, r := range results {
 				if r.Receivers == n && r.RTT.Least == r.RTT.Most && r.Loss == Independent && !r.Stream {
-					c.add(string(r.Law), milliseconds(r.RTT.Most), y(r))
+					c.add(string(r.Law), measuring.Milliseconds(r.RTT.Most), y(r))
 				}
 			}
 			all = append(all, c)
 		}
 		byRTT("naks", "NAKs a loss event", "NAKs", naks)
-		byRTT("p99", "Recovery, 99 % within", "ms", func(r Result) float64 { return milliseconds(r.Recovery.P99) })
+		byRTT("p99", "Recovery, 99 % within", "ms", func(r Result) float64 { return measuring.Milliseconds(r.Recovery.P99) })
 	}
 	kept := all[:0]
 	for _, c := range all {

@@ -6,30 +6,15 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/rmcast/rmcast/internal/measuring"
 )
 
 // line is one thing that must hold: cells, and what is asked of their results.
 type line struct {
 	name, text string
 	cell       Cell
-	judge      func(r Result) []finding
-}
-
-// finding is one figure beside its bound.
-type finding struct {
-	what       string
-	got, bound float64
-	unit       string
-}
-
-func (f finding) holds() bool { return f.got <= f.bound }
-
-func (f finding) String() string {
-	verdict := "ok"
-	if !f.holds() {
-		verdict = "FAILS"
-	}
-	return fmt.Sprintf("%-5s %s %.4g%s, at most %.4g%s", verdict, f.what, f.got, f.unit, f.bound, f.unit)
+	judge      func(r Result) []measuring.Finding
 }
 
 // acceptance is what the defaults have to meet.
@@ -62,21 +47,21 @@ func acceptance(seed uint64) []line {
 	return lines
 }
 
-func judgeGroup(naks float64) func(Result) []finding {
-	return func(r Result) []finding {
-		return []finding{
-			{"NAKs a loss event", r.Costs.per(r.Costs.NAKs), naks, ""},
-			{"T", milliseconds(r.T), 500, " ms"},
-			{"recovery p99", milliseconds(r.Recovery.P99), milliseconds(r.T + 3*r.RTT.Most), " ms"},
-			{"numbers never repaired", float64(r.Unfixed), 0, ""},
+func judgeGroup(naks float64) func(Result) []measuring.Finding {
+	return func(r Result) []measuring.Finding {
+		return []measuring.Finding{
+			measuring.AtMost("NAKs a loss event", r.Costs.per(r.Costs.NAKs), naks, ""),
+			measuring.AtMost("T", measuring.Milliseconds(r.T), 500, " ms"),
+			measuring.AtMost("recovery p99", measuring.Milliseconds(r.Recovery.P99), measuring.Milliseconds(r.T+3*r.RTT.Most), " ms"),
+			measuring.AtMost("numbers never repaired", float64(r.Unfixed), 0, ""),
 		}
 	}
 }
 
-func judgeLAN(r Result) []finding {
-	return []finding{
-		{"recovery p50", milliseconds(r.Recovery.P50), milliseconds(2*r.RTT.Most + 2*time.Millisecond), " ms"},
-		{"numbers never repaired", float64(r.Unfixed), 0, ""},
+func judgeLAN(r Result) []measuring.Finding {
+	return []measuring.Finding{
+		measuring.AtMost("recovery p50", measuring.Milliseconds(r.Recovery.P50), measuring.Milliseconds(2*r.RTT.Most+2*time.Millisecond), " ms"),
+		measuring.AtMost("numbers never repaired", float64(r.Unfixed), 0, ""),
 	}
 }
 
@@ -94,7 +79,7 @@ func check(ctx context.Context, w io.Writer, lines []line, only string) (bool, e
 			return false, err
 		}
 		for _, f := range x.judge(r) {
-			good = good && f.holds()
+			good = good && f.Holds()
 			fmt.Fprintln(w, "  ", f)
 		}
 		if r.Costs.Events < x.cell.Events {
@@ -109,5 +94,3 @@ func check(ctx context.Context, w io.Writer, lines []line, only string) (bool, e
 	}
 	return good, nil
 }
-
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

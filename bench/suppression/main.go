@@ -9,25 +9,13 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/rmcast/rmcast/internal/measuring"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	switch {
-	case err == nil:
-	case errors.Is(err, flag.ErrHelp):
-		os.Exit(2)
-	default:
-		fmt.Fprintln(os.Stderr, "suppression:", err)
-		os.Exit(1)
-	}
-}
+func main() { measuring.Main("suppression", run) }
 
 // options are the flags.
 type options struct {
@@ -56,10 +44,10 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.StringVar(&o.only, "only", "", "of these, those with this `text` in their name")
 	f.BoolVar(&o.quick, "quick", false, "a few small cells")
 	f.BoolVar(&o.full, "full", false, "every size, round trip, loss and law")
-	f.Func("n", "`sizes` of groups, like 8,1k,1M", list(&o.sizes, parseSize))
-	f.Func("rtt", "round trip `times`, like 10ms,20ms-100ms or mixed (default mixed)", list(&o.rtts, parseRTT))
-	f.Func("loss", "who loses together: `patterns` of independent, shared, half (default independent)", list(&o.losses, parseWord(losses)))
-	f.Func("law", "`laws` of uniform, known, estimated (default all)", list(&o.laws, parseWord(laws)))
+	f.Func("n", "`sizes` of groups, like 8,1k,1M", measuring.List(&o.sizes, parseSize))
+	f.Func("rtt", "round trip `times`, like 10ms,20ms-100ms or mixed (default mixed)", measuring.List(&o.rtts, parseRTT))
+	f.Func("loss", "who loses together: `patterns` of independent, shared, half (default independent)", measuring.List(&o.losses, parseWord(losses)))
+	f.Func("law", "`laws` of uniform, known, estimated (default all)", measuring.List(&o.laws, parseWord(laws)))
 	f.BoolVar(&o.stream, "stream", false, "with -n: packets one after the other, not single ones")
 	f.IntVar(&o.events, "events", 0, "with -n: loss `events` to count (default by size)")
 	f.IntVar(&o.cold, "cold", -1, "with -n: loss `events` to count apart before (default by size)")
@@ -81,20 +69,6 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 		o.seed = rand.Uint64()
 	}
 	return o, nil
-}
-
-// list returns the function of a flag that takes values with commas between.
-func list[T any](to *[]T, parse func(string) (T, error)) func(string) error {
-	return func(s string) error {
-		for part := range strings.SplitSeq(s, ",") {
-			v, err := parse(part)
-			if err != nil {
-				return err
-			}
-			*to = append(*to, v)
-		}
-		return nil
-	}
 }
 
 // plan returns the cells that the flags name.
@@ -154,7 +128,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	var results []Result
 	if o.from != "" {
-		results, err = load(o.from)
+		results, err = measuring.Load[Result](o.from)
 	} else {
 		results, err = o.measureAll(ctx, stderr)
 	}
@@ -178,25 +152,9 @@ func (o *options) measureAll(ctx context.Context, stderr io.Writer) ([]Result, e
 			return nil, fmt.Errorf("%v, seed %d: %w", c, c.Seed, err)
 		}
 		results = append(results, r)
-		fmt.Fprintf(stderr, "%d/%d %v: %s NAKs, p99 %s ms, %.1f s\n", i+1, len(plan), c, short(r.Costs.per(r.Costs.NAKs)), short(milliseconds(r.Recovery.P99)), r.Took.Seconds())
+		fmt.Fprintf(stderr, "%d/%d %v: %s NAKs, p99 %s ms, %.1f s\n", i+1, len(plan), c, measuring.Short(r.Costs.per(r.Costs.NAKs)), measuring.Short(measuring.Milliseconds(r.Recovery.P99)), r.Took.Seconds())
 	}
 	return results, nil
-}
-
-// load reads what -json wrote.
-func load(names string) (all []Result, err error) {
-	for name := range strings.SplitSeq(names, ",") {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			return nil, err
-		}
-		var some []Result
-		if err := json.Unmarshal(b, &some); err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
-		}
-		all = append(all, some...)
-	}
-	return all, nil
 }
 
 // show prints results in the form wanted, and writes plots.

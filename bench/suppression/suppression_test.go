@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rmcast/rmcast/internal/measuring"
 )
 
 // Quantiles are those of the sorted durations, by nearest rank, at most a hundredth too large.
@@ -195,11 +197,13 @@ func TestMeasure(t *testing.T) {
 
 // Bounds are bounds: a line fails by any figure beyond its own, and for want of events.
 func TestCheck(t *testing.T) {
-	good := line{name: "small-good", text: "text", cell: small(Independent, Known, false), judge: func(Result) []finding {
-		return []finding{{"things", 3, 3, ""}}
+	good := line{name: "small-good", text: "text", cell: small(Independent, Known, false), judge: func(Result) []measuring.Finding {
+		return []measuring.Finding{measuring.AtMost("things", 3, 3, "")}
 	}}
 	bad := good
-	bad.name, bad.judge = "small-bad", func(Result) []finding { return []finding{{"things", 3, 3, ""}, {"others", 3.1, 3, " ms"}} }
+	bad.name, bad.judge = "small-bad", func(Result) []measuring.Finding {
+		return []measuring.Finding{measuring.AtMost("things", 3, 3, ""), measuring.AtMost("others", 3.1, 3, " ms")}
+	}
 	for _, c := range []struct {
 		only string
 		want bool
@@ -215,7 +219,9 @@ func TestCheck(t *testing.T) {
 		t.Error("no line is checked, and that is fine")
 	}
 	r := Result{Cell: Cell{RTT: mixed}, Costs: Costs{Events: 10, NAKs: 100}, T: 500 * time.Millisecond, Recovery: Spread{P50: 4 * time.Millisecond, P99: 800 * time.Millisecond}}
-	holds := func(all []finding) bool { return !slices.ContainsFunc(all, func(f finding) bool { return !f.holds() }) }
+	holds := func(all []measuring.Finding) bool {
+		return !slices.ContainsFunc(all, func(f measuring.Finding) bool { return !f.Holds() })
+	}
 	if !holds(judgeGroup(10)(r)) {
 		t.Errorf("at the bounds: %v", judgeGroup(10)(r))
 	}
@@ -300,14 +306,6 @@ func wellFormed(s string) error {
 			return nil
 		} else if err != nil {
 			return err
-		}
-	}
-}
-
-func TestShort(t *testing.T) {
-	for v, want := range map[float64]string{0: "0", 0.004: "0", 1: "1", 1.234: "1.23", 9.5: "9.5", 12.04: "12", 12.34: "12.3", 1234.4: "1234"} {
-		if got := short(v); got != want {
-			t.Errorf("%v is %q, want %q", v, got, want)
 		}
 	}
 }

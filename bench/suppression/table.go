@@ -8,6 +8,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/rmcast/rmcast/internal/measuring"
 )
 
 // column is one figure of a result.
@@ -17,7 +19,7 @@ type column struct {
 }
 
 func number(f func(r Result) float64) func(Result) string {
-	return func(r Result) string { return short(f(r)) }
+	return func(r Result) string { return measuring.Short(f(r)) }
 }
 
 func per(f func(c Costs) int) func(Result) string {
@@ -25,7 +27,7 @@ func per(f func(c Costs) int) func(Result) string {
 }
 
 func ms(f func(r Result) time.Duration) func(Result) string {
-	return number(func(r Result) float64 { return milliseconds(f(r)) })
+	return number(func(r Result) float64 { return measuring.Milliseconds(f(r)) })
 }
 
 // columns are those of every table. Times are in milliseconds, costs per loss event.
@@ -133,16 +135,4 @@ func writeMarkdown(w io.Writer, results []Result, heads ...string) {
 	for _, r := range results {
 		line(func(c column) string { return c.text(r) })
 	}
-}
-
-// short prints a value with about three digits.
-func short(v float64) string {
-	switch {
-	case v >= 100:
-		return strconv.FormatFloat(v, 'f', 0, 64)
-	case v >= 10:
-		return strings.TrimSuffix(strconv.FormatFloat(v, 'f', 1, 64), ".0")
-	}
-	s := strconv.FormatFloat(v, 'f', 2, 64)
-	return strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
 }
