@@ -100,3 +100,77 @@ func TestParityDeniedInOrder(t *testing.T) {
 		t.Errorf("denied are %v, want %v", denied, want)
 	}
 }
+
+// edgeSource is what a receiver hears of one source that has parity in groups of 8.
+type edgeSource struct {
+	ps  *Peers
+	r   *Receiver
+	spm seq.Num
+}
+
+func newEdgeSource(edit func(*PeersConfig)) *edgeSource {
+	e := &edgeSource{ps: forgedPeers(edit)}
+	e.ps.Handle(0, forgedMeta, e.head(seq.Num(0).Add(-1), testPort))
+	e.ps.Handle(0, forgedMeta, e.head(seq.Num(0).Add(-1), testPort))
+	e.r = e.ps.Accept()
+	return e
+}
+
+// head begins an SPM that says that a few receivers are there.
+func (e *edgeSource) head(lead seq.Num, port uint16) *wire.Packet {
+	p := forgedSPM(e.spm, 0, lead)
+	e.spm++
+	p.DestinationPort = port
+	p.Options.Set = p.Options.Set.With(wire.OptPeer)
+	p.Options.Peer = wire.Peer{GRTT: flow.EncodeGRTT(time.Millisecond), GroupSize: flow.EncodeGroupSize(4), Window: 4096}
+	return p
+}
+
+// announce has the receiver hear a plan.
+func (e *edgeSource) announce(now mono.Time, lead seq.Num, hold time.Duration, ahead, spread uint8) {
+	p := e.head(lead, testPort+1)
+	p.Options.Set = p.Options.Set.With(wire.OptParityPRM)
+	p.Options.ParityPRM = wire.ParityPRM{OnDemand: true, GroupSize: 8}
+	p.Options.Peer.Hold, p.Options.Peer.Ahead, p.Options.Peer.Spread = encodeHold(hold), ahead, spread
+	e.ps.Handle(now, forgedMeta, p)
+}
+
+func (e *edgeSource) data(now mono.Time, nums ...seq.Num) {
+	for _, n := range nums {
+		e.ps.Handle(now, forgedMeta, forgedData(n, 0, make([]byte, 1408)))
+	}
+}
+
+func (e *edgeSource) wantMode(t *testing.T, base seq.Num, want groupMode) {
+	t.Helper()
+	g := e.r.groupAt(base)
+	if g == nil || g.mode != want {
+		t.Errorf("group %d: %+v, want mode %d", base, g, want)
+	}
+	checkRepairing(t, e.r)
+}
+
+// A plan without unasked parity ends at once the groups that waited only for that.
+func TestParityPlanEndsGroups(t *testing.T) {
+	e := newEdgeSource(nil)
+	e.announce(0, seq.Num(0).Add(-1), 200*time.Millisecond, 4, 8) // a group ends with the 25th number after it
+	e.data(1e6, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+	e.wantMode(t, 0, groupOpen)
+	e.announce(2e6, 10, 200*time.Millisecond, 0, 1)
+	e.wantMode(t, 0, groupByCount)
+}
+
+// Data that finds no room in the window ends groups as well as data that does.
+func TestParityGroupEndsWithoutRoom(t *testing.T) {
+	e := newEdgeSource(func(c *PeersConfig) { c.MaxWindow = 16 })
+	e.announce(0, seq.Num(0).Add(-1), 200*time.Millisecond, 4, 8)
+	for n := seq.Num(1); n < 32; n++ {
+		e.data(1e6, n)
+	}
+	if full := e.ps.Stats().Total.Refused.WindowFull; full != 16 {
+		t.Fatalf("%d packets found no room", full)
+	}
+	e.wantMode(t, 0, groupOpen)
+	e.data(2e6, 32)
+	e.wantMode(t, 0, groupByCount)
+}

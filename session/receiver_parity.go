@@ -154,8 +154,9 @@ func (r *Receiver) handleParitySPM(now mono.Time, p *wire.Packet) {
 	}
 	r.parity = a
 	r.keep()
-	if o.Set.Has(wire.OptCurrTGSize) && r.repair != nil {
-		r.endGroups(now, r.lead, true)
+	if r.repair != nil {
+		r.countOpen() // they end by the new plan
+		r.endGroups(now, r.lead, o.Set.Has(wire.OptCurrTGSize))
 	}
 }
 

@@ -201,9 +201,16 @@ func (r *Receiver) extend(now mono.Time, end seq.Num) {
 	if r.lead.Less(end.Add(-1)) {
 		r.lead = end.Add(-1)
 	}
-	if !r.accepted || !r.window.End().Less(end) {
-		return
+	if r.accepted && r.window.End().Less(end) {
+		r.reach(now, end)
 	}
+	if r.repair != nil {
+		r.progress(now) // also where there was no room
+	}
+}
+
+// reach extends the window up to end, or as far as it can.
+func (r *Receiver) reach(now mono.Time, end seq.Num) {
 	for {
 		if r.silent() && r.peers.cfg.Unordered && r.window.Next() == r.window.End() {
 			r.pass(now, seq.Range{From: r.window.End(), To: end})
