@@ -174,3 +174,32 @@ func TestParityGroupEndsWithoutRoom(t *testing.T) {
 	e.data(2e6, 32)
 	e.wantMode(t, 0, groupByCount)
 }
+
+// However many reports of loss come, another plan is looked for only now and then: it costs far more than a report does to send.
+func TestParityReportsFlood(t *testing.T) {
+	n := newNetwork(t, 1)
+	s := paritySourceAt(t, n, fec.Config{GroupSize: 8, Goal: fec.LeastBytes}, 1, func(c *SourceConfig) { c.GroupSize = 100 })
+	now := mono.Time(0)
+	for range 100 {
+		now = now.Add(time.Millisecond)
+		s.Write(now, make([]byte, 1408))
+		pollAll(t, s, now)
+	}
+	report := func(at time.Duration, loss float64) {
+		p := &wire.Packet{Type: wire.TypeACK, GSI: s.cfg.TSI.GSI, SourcePort: testPort, DestinationPort: s.cfg.TSI.Port}
+		p.Options.Set = p.Options.Set.With(wire.OptPeer)
+		p.Options.Peer.Time = micros(now.Add(at - time.Millisecond))
+		p.Options.Peer.SetLoss(loss)
+		s.Handle(now.Add(at), Meta{From: n.addr(9)}, p)
+	}
+	report(20*time.Millisecond, 0)
+	for range 100 {
+		report(29*time.Millisecond, 0.3)
+	}
+	if s.parity.spmDue {
+		t.Error("another plan within 10 ms")
+	}
+	if report(30*time.Millisecond, 0.3); !s.parity.spmDue {
+		t.Error("no other plan after 10 ms")
+	}
+}

@@ -25,6 +25,7 @@ type sourceParity struct {
 	closeAt mono.Time     // when the group in the making is closed unless more data comes; Never when all that was sent is closed
 	spmDue  bool
 	spmAt   mono.Time // when the latest SPM of parity left
+	planAt  mono.Time // when replan last asked for a plan
 	spms    int       // that left, up to firstSPMs
 	answers answerCount
 	denied  []seq.Num // bases of groups that parity was asked for and cannot be made of
@@ -50,7 +51,7 @@ type aheadGroup struct {
 
 const (
 	closeDelay    = 10 * time.Millisecond  // a group that gets no more data is closed after this
-	replanSpacing = 10 * time.Millisecond  // between SPMs of parity that only tell of another plan
+	replanSpacing = 10 * time.Millisecond  // between SPMs of parity that only tell of another plan, and between looking for one
 	paritySpacing = 250 * time.Millisecond // between SPMs of parity that tell of no plan,
 	firstSPMs     = 3                      // but for the first ones, and those after another plan began
 )

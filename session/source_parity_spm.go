@@ -66,12 +66,13 @@ func (s *Source) parityPlan(now mono.Time) flow.ParityPlan {
 }
 
 // replan has receivers told soon when they should wait for the end of groups from now on, or not any more, or when parity ahead of demand
-// begins or ends.
+// begins or ends. A plan takes up to a millisecond, so a flood of reports makes no more of them than a few would.
 func (s *Source) replan(now mono.Time) {
 	q := s.parity
-	if q.spmDue || now < q.spmAt.Add(replanSpacing) {
+	if q.spmDue || now < max(q.spmAt, q.planAt).Add(replanSpacing) {
 		return
 	}
+	q.planAt = now
 	p := s.parityPlan(now)
 	if (p.Hold > 0) != (q.plan.Hold > 0) || (p.Proactive > 0) != (q.plan.Proactive > 0) {
 		q.spmDue, q.spms = true, 0
