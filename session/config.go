@@ -64,6 +64,9 @@ type PeersConfig struct {
 	MaxSources  int   // sources known at once
 	Backlog     int   // sources accepted by us and not yet by the application
 
+	ID      wire.ReceiverID // by which sources tell us from other receivers; 0: drawn at random when first needed
+	Confirm bool            // takes part when a source waits for confirmation; with an ID that was given
+
 	Join          Join
 	Unordered     bool
 	ReceiveOnly   bool
@@ -128,3 +131,9 @@ const (
 
 // Bits of wire.Peer.Flags in an SPM.
 const peerProbe = 0x01 // receivers answer with one ACK that carries the echoed time, after a suppressing random wait
+
+// Bits of wire.Peer.Flags in packets to the source.
+const (
+	peerUnasked  = 0x01 // this ACK answers no probe: nobody is counted by it
+	peerConfirms = 0x02 // with a Report: the receiver takes part in confirmation under an ID that was given to it
+)

@@ -161,9 +161,9 @@ func modelOption(r *fields, x Option, p *Packet) bool {
 		} else {
 			o.Peer.Loss = r.u16()
 			r.take(2)
-			if len(r.b) >= 36 {
+			if len(r.b) >= 40 {
 				id := ReceiverID(r.u32())<<32 | ReceiverID(r.u32())
-				o.Peer.Report = Report{true, id, seq.Num(r.u32()), r.u32(), r.u32(), r.u32(), r.u32(), r.u32(), seq.Num(r.u32())}
+				o.Peer.Report = Report{true, id, seq.Num(r.u32()), r.u32(), r.u32(), r.u32(), r.u32(), r.u32(), seq.Num(r.u32()), seq.Num(r.u32())}
 			}
 		}
 		r.b = nil // later versions may have more

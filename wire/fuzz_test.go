@@ -99,7 +99,7 @@ var dirty = func() (p Packet) {
 	p = Packet{Type: TypePOLL, Flags: 0xff, SourcePort: 1, DestinationPort: 2, GSI: GSI{3}, Sqn: 4, Trail: 5, Lead: 6, Path: anAddr,
 		Source: anAddr, Group: anAddr, Poll: Poll{7, 8, 9, 10, 11}, Bitmap: 12, Payload: []byte("dirt")}
 	p.Options = Options{Set: 1<<OptFIN | 1<<OptPeer, NAKList: NAKList{N: 62}, Redirect: anAddr, PathNLA: anAddr,
-		Peer: Peer{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, Pace{true, 1, 2, 3, 4, 5, 6, 7}, Report{true, 1, 2, 3, 4, 5, 6, 7, 8}}, CR: CR{Has: CRQST{true, true, true}, Receiver: anAddr}, Reset: Reset{true, 63}}
+		Peer: Peer{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, Pace{true, 1, 2, 3, 4, 5, 6, 7}, Report{true, 1, 2, 3, 4, 5, 6, 7, 8, 9}}, CR: CR{Has: CRQST{true, true, true}, Receiver: anAddr}, Reset: Reset{true, 63}}
 	return p
 }()
 

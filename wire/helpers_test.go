@@ -177,7 +177,7 @@ func drawOption(t *rapid.T, p *Packet, x Option) {
 			o.Peer.Loss = u16.Draw(t, "peer loss")
 			if rapid.Bool().Draw(t, "reported") {
 				o.Peer.Report = Report{true, ReceiverID(u32.Draw(t, "id")) << 16, seq.Num(u32.Draw(t, "lead")), u32.Draw(t, "held"), u32.Draw(t, "clock"),
-					u32.Draw(t, "bytes"), u32.Draw(t, "heard"), u32.Draw(t, "room"), seq.Num(u32.Draw(t, "front"))}
+					u32.Draw(t, "bytes"), u32.Draw(t, "heard"), u32.Draw(t, "room"), seq.Num(u32.Draw(t, "start")), seq.Num(u32.Draw(t, "front"))}
 			}
 		}
 	}

@@ -38,10 +38,10 @@ type Pace struct {
 	Reason  uint8      // why the source does not serve Told any more; 0: it does
 }
 
-// Report is what a receiver says of itself in NAKs and ACKs to a source whose SPMs carry Pace. It stands behind the rest of Peer, 36
+// Report is what a receiver says of itself in NAKs and ACKs to a source whose SPMs carry Pace. It stands behind the rest of Peer, 40
 // bytes. Counters wrap around.
 //
-//	ID64 | Lead32 | Held32 | Clock32 | Bytes32 | Heard32 | Room32 | Front32
+//	ID64 | Lead32 | Held32 | Clock32 | Bytes32 | Heard32 | Room32 | Start32 Front32
 type Report struct {
 	On    bool
 	ID    ReceiverID
@@ -51,13 +51,14 @@ type Report struct {
 	Bytes uint32  // IP bytes of all ODATA and RDATA, parity too, in units of 64
 	Heard uint32  // packets of ODATA
 	Room  uint32  // packets beyond Lead that the receive window could still take
-	Front seq.Num // everything before this is here
+	Start seq.Num // everything from this on, where it joined or after what it lost last,
+	Front seq.Num // and before this has come
 }
 
 // The lengths of Peer with them.
 const (
 	peerPace   = peerSPM + 28
-	peerReport = peerOther + 36
+	peerReport = peerOther + 40
 )
 
 func (c *Pace) decode(b []byte) {
@@ -79,7 +80,7 @@ func (r *Report) decode(b []byte) {
 	be := binary.BigEndian
 	*r = Report{
 		On: true, ID: ReceiverID(be.Uint64(b)), Lead: num(b[8:]), Held: be.Uint32(b[12:]), Clock: be.Uint32(b[16:]),
-		Bytes: be.Uint32(b[20:]), Heard: be.Uint32(b[24:]), Room: be.Uint32(b[28:]), Front: num(b[32:]),
+		Bytes: be.Uint32(b[20:]), Heard: be.Uint32(b[24:]), Room: be.Uint32(b[28:]), Start: num(b[32:]), Front: num(b[36:]),
 	}
 }
 
@@ -88,5 +89,6 @@ func (r *Report) append(b []byte) []byte {
 	b = be.AppendUint32(be.AppendUint64(b, uint64(r.ID)), uint32(r.Lead))
 	b = be.AppendUint32(be.AppendUint32(b, r.Held), r.Clock)
 	b = be.AppendUint32(be.AppendUint32(b, r.Bytes), r.Heard)
-	return be.AppendUint32(be.AppendUint32(b, r.Room), uint32(r.Front))
+	b = be.AppendUint32(be.AppendUint32(b, r.Room), uint32(r.Start))
+	return be.AppendUint32(b, uint32(r.Front))
 }
