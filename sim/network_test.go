@@ -422,3 +422,29 @@ func TestNoGrowth(t *testing.T) {
 		}
 	}
 }
+
+// A shared link with a rate has a queue, whose length and losses can be seen.
+func TestBranchQueue(t *testing.T) {
+	n := New(Config{Seed: 1})
+	src := n.Source(SourceConfig{Engine: rate(20 * flow.Mbps)})
+	b := n.Branch(nil, netem.Impairment{Rate: 10_000_000, LimitBytes: 125_000}, netem.Impairment{})
+	g := n.Receivers(1, GroupConfig{Switch: b})
+	src.Stream(10 << 20)
+	if err := n.Run(time.Second); err != nil {
+		t.Fatal(err)
+	}
+	down, up := b.LinkStats()
+	if down.Overflow == 0 || down.Packets-down.Overflow != down.Arrived || down.Arrived < 800 {
+		t.Errorf("twice what the link can carry for a second: %+v", down)
+	}
+	if q, none := b.Backlog(); q < 90*time.Millisecond || q > 100*time.Millisecond || none != 0 {
+		t.Errorf("a queue of 100 ms is %v long, and none %v", q, none)
+	}
+	if up != (netem.LinkStats{}) || g.Stats().Bytes == 0 {
+		t.Errorf("a perfect link counts %+v; %d bytes came", up, g.Stats().Bytes)
+	}
+	b.SetLinks(netem.Impairment{}, netem.Impairment{})
+	if down, _ := b.LinkStats(); down != (netem.LinkStats{}) {
+		t.Errorf("a new link begins with %+v", down)
+	}
+}

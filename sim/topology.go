@@ -51,6 +51,30 @@ func (s *Switch) SetLinks(down, up netem.Impairment) {
 	s.down, s.up = s.n.newLink(down, 0, useSwitchDown), s.n.newLink(up, 0, useSwitchUp)
 }
 
+// LinkStats returns what the links of a Branch have counted since they were made, or were last set. It is zero for a perfect link and at
+// the root.
+func (s *Switch) LinkStats() (down, up netem.LinkStats) {
+	if s.down != nil {
+		down = s.down.Stats()
+	}
+	if s.up != nil {
+		up = s.up.Stats()
+	}
+	return down, up
+}
+
+// Backlog returns for how long the links of a Branch will be busy with what is queued in front of them now. Links without a Rate have
+// no queue.
+func (s *Switch) Backlog() (down, up time.Duration) {
+	if s.down != nil {
+		down = s.down.Backlog(s.n.Now())
+	}
+	if s.up != nil {
+		up = s.up.Backlog(s.n.Now())
+	}
+	return down, up
+}
+
 // newLink returns one direction of a link of a host, nil if it is perfect. Its random numbers are its own also where it replaces one.
 func (n *Network) newLink(i netem.Impairment, host int, use uint64) *netem.Link {
 	if i.Perfect() {
