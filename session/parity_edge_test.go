@@ -203,3 +203,46 @@ func TestParityReportsFlood(t *testing.T) {
 		t.Error("no other plan after 10 ms")
 	}
 }
+
+// Waiting for the end of a group, or for parity far behind it, loses nothing that the window of the source would still have had: a window
+// that is short by age, and one that is short by packets.
+func TestParityShortWindow(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		fec  fec.Config
+		edit func(*SourceConfig)
+	}{
+		{"age", fec.Config{}, func(c *SourceConfig) { c.Rate, c.WindowAge = 4*flow.Mbps, 100*time.Millisecond }},
+		{"packets", fec.Config{GroupSize: 32, Proactive: 8, Interleave: 64}, func(c *SourceConfig) { c.Rate, c.Slots = 20*flow.Mbps, 128 }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			restored := uint64(0)
+			for seed := range uint64(3) {
+				n := newNetwork(t, seed)
+				n.lose(0.04)
+				sn, s := n.source(func(cfg *SourceConfig) {
+					cfg.Parity, cfg.GroupSize = c.fec.WithDefaults(), 8
+					c.edit(cfg)
+				})
+				sn.tick = writer(s, make([]byte, 800*1408))
+				var peers []*Peers
+				for range 8 {
+					rn, ps := n.peers(nil)
+					_, rn.tick = collect(ps)
+					peers = append(peers, ps)
+				}
+				n.run(mono.Time(time.Minute), s.Finished)
+				for i, ps := range peers {
+					st := ps.Stats().Total
+					if st.Lost > 0 || st.Missing < 5 {
+						t.Errorf("seed %d, receiver %d: %d lost of %d missing", seed, i, st.Lost, st.Missing)
+					}
+					restored += st.Restored
+				}
+			}
+			if restored == 0 {
+				t.Error("no parity took part")
+			}
+		})
+	}
+}

@@ -59,10 +59,14 @@ func (s *Source) countAnswers(now mono.Time) {
 	}
 }
 
-// parityPlan asks the controller.
+// parityPlan asks the controller. Nobody is to wait for so long that what is missing has left the window by then: it leaves by age, and
+// when as many packets as the window has have followed, but not within holdMin.
 func (s *Source) parityPlan(now mono.Time) flow.ParityPlan {
-	grtt := s.grtt.Value(now)
-	return s.parity.control.Plan(grtt, nack.Interval(grtt, s.groupSize()), s.groupSize())
+	q, grtt := s.parity, s.grtt.Value(now)
+	p := q.control.Plan(grtt, nack.Interval(grtt, s.groupSize()), s.groupSize())
+	half := time.Duration(s.cfg.Slots/2) * q.control.Fill() / time.Duration(q.cfg.GroupSize)
+	p.Hold = min(p.Hold, s.cfg.WindowAge/4, max(half, holdMin/2))
+	return p
 }
 
 // replan has receivers told soon when they should wait for the end of groups from now on, or not any more, or when parity ahead of demand
