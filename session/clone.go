@@ -39,6 +39,13 @@ func (r *Receiver) clone(ps *Peers) *Receiver {
 	c.peers = ps
 	c.window, c.naks = r.window.Clone(), r.naks.Clone(ps.rng)
 	c.losses = slices.Clone(r.losses)
+	if r.report != nil {
+		q := *r.report
+		c.report = &q
+		if q.speak.at != mono.Never {
+			c.report.speak.draw(ps.rng)
+		}
+	}
 	if l := r.read.loose; l != nil {
 		c.read.loose = &loose{queue{slices.Clone(l.whole.nums), l.whole.head}, make(map[seq.Num]uint32, len(l.partial)), l.current, l.started}
 		for first, held := range l.partial {

@@ -135,5 +135,6 @@ const peerProbe = 0x01 // receivers answer with one ACK that carries the echoed 
 // Bits of wire.Peer.Flags in packets to the source.
 const (
 	peerUnasked  = 0x01 // this ACK answers no probe: nobody is counted by it
+	peerBehind   = 0x04 // with a Report: the receiver's application does not keep up
 	peerConfirms = 0x02 // with a Report: the receiver takes part in confirmation under an ID that was given to it
 )

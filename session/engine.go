@@ -44,10 +44,14 @@ const (
 	EventJump                         // a packet claimed a number far ahead and was not believed
 	EventTrailPassed                  // a NAK asked for numbers that the window no longer holds
 	EventRepaired                     // Range, which was missing, came
+	EventSlow                         // the source does not follow the receiver of ID any more: it is too slow
+	EventRecovered                    // it follows it again
+	EventEvicted                      // it does not serve it any more; at the receiver: we are not served any more
+	EventAcker                        // the receiver of ID sets the rate from now on; 0: nobody does
 )
 
 var eventNames = [...]string{"accepted", "refused", "missing", "nak", "ncf", "repair", "lost", "fin", "reset", "source-lost", "jump", "trail-passed",
-	"repaired"}
+	"repaired", "slow", "recovered", "evicted", "acker"}
 
 // String gives the event's name in lower case.
 func (k EventKind) String() string {
@@ -64,4 +68,5 @@ type Event struct {
 	Kind  EventKind
 	TSI   wire.TSI
 	Range seq.Range
+	ID    wire.ReceiverID // the receiver concerned, where the kind names one
 }

@@ -27,10 +27,12 @@ const (
 	LossReset                         // the source reset the session and serves no more repairs
 	LossUnavailable                   // the source is gone or ended its linger with repairs open
 	LossTooLong                       // a message that the receive window cannot hold
+	LossEvicted                       // the source does not serve this receiver any more
 )
 
 var lossReasons = [...]string{"the source's window moved past it", "no repair came in time", "receive-only session asks for no repair",
-	"its fragments do not fit together", "the source reset the session", "the source is gone", "the message is longer than the receive window"}
+	"its fragments do not fit together", "the source reset the session", "the source is gone", "the message is longer than the receive window",
+	"the source does not serve this receiver any more"}
 
 // String says the reason in words.
 func (r LossReason) String() string {
@@ -61,4 +63,32 @@ type ResetError struct {
 // Error says which source reset with which code.
 func (e *ResetError) Error() string {
 	return fmt.Sprintf("session: source %v reset the session with code %d", e.TSI, e.Code)
+}
+
+// EvictReason says why a source does not serve a receiver any more.
+type EvictReason uint8
+
+// The reasons of an EvictedError.
+const (
+	EvictSlow EvictReason = 1 // it could not take the least rate that the source goes down to
+)
+
+// String says the reason in words.
+func (r EvictReason) String() string {
+	if r == EvictSlow {
+		return "too slow for the least rate that the source allows"
+	}
+	return fmt.Sprintf("reason %d", uint8(r))
+}
+
+// EvictedError reports that the source does not serve this receiver any more, by its policy for slow receivers. It comes after all that was
+// received before.
+type EvictedError struct {
+	TSI    wire.TSI
+	Reason EvictReason
+}
+
+// Error says which source evicted the receiver and why.
+func (e *EvictedError) Error() string {
+	return fmt.Sprintf("session: source %v does not serve this receiver any more: %v", e.TSI, e.Reason)
 }

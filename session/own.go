@@ -81,6 +81,8 @@ func (r *Receiver) alike(x *Receiver) bool {
 		return false
 	case r.accepted != x.accepted, r.queued, x.queued, r.closed, x.closed, r.fin != x.fin, r.lost, x.lost:
 		return false
+	case r.report != nil, x.report != nil: // each has its own counters, and clocks of them
+		return false
 	case r.reset != nil, x.reset != nil, r.noNAKs, x.noNAKs, r.Owner != nil, x.Owner != nil:
 		return false
 	case len(r.losses) > 0, len(x.losses) > 0, r.jump.set, x.jump.set, r.peers.cfg.Unordered:

@@ -30,6 +30,8 @@ type Receiver struct {
 
 	path     netip.Addr // SPM_PATH as it was sent: what our NAKs name
 	nakPort  uint16     // UDP port the source hears NAKs on; 0: the group's
+	spmrStep uint8      // 1: the copy of an SPMR to the source itself is still to go
+	spmrs    uint8      // tries
 	spms     uint64     // heard
 	packets  uint64     // of any kind
 	spmSqn   seq.Num
@@ -52,8 +54,6 @@ type Receiver struct {
 	rtt      flow.RTT  // NAK to NCF
 	wait     flow.RTT  // NCF to RDATA
 	spmrAt   mono.Time // when an SPMR is due; Never when none is
-	spmrStep uint8     // 1: the copy to the source itself is still to go
-	spmrs    uint8     // tries
 	spmrFrom mono.Time // when the wait for spmrAt was drawn; Never if it was not
 	answer   answer    // to a probe
 
@@ -63,6 +63,7 @@ type Receiver struct {
 	mostOf  seq.Num // the latest group
 	avoid   seq.Num // groups shortly before it have no parity
 	loss    lossMeter
+	report  *reporting // nil: the source does not adapt
 
 	accepted, queued, closed bool
 	fin, lost                bool
@@ -111,6 +112,10 @@ func (r *Receiver) handle(now mono.Time, p *wire.Packet) {
 	if r.reset != nil && p.Type != wire.TypeRDATA && p.Type != wire.TypeODATA {
 		return
 	}
+	if r.evictedBy() != nil {
+		r.heard = now
+		return
+	}
 	r.packets++
 	switch p.Type {
 	case wire.TypeODATA, wire.TypeRDATA:
@@ -153,6 +158,13 @@ func (r *Receiver) handleData(now mono.Time, p *wire.Packet) {
 		return
 	}
 	res, gap := r.window.Insert(p.Sqn, payload, f)
+	if r.report != nil {
+		if p.Type == wire.TypeODATA && res != window.Duplicate && res != window.Late {
+			r.gotData(now, p)
+		} else {
+			r.gotOther(p)
+		}
+	}
 	switch res {
 	case window.InOrder:
 	case window.Ahead:
@@ -290,7 +302,7 @@ func (r *Receiver) deadline() mono.Time {
 	if r.repair != nil {
 		asks = min(asks, r.repair.asks.Deadline())
 	}
-	return min(d, max(asks, r.pace.OpenAt(r.clock)), r.spmrAt, r.answer.at)
+	return min(d, max(min(asks, r.report.dueAt()), r.pace.OpenAt(r.clock)), r.spmrAt, r.answer.at)
 }
 
 // advance fires what is due at now.
@@ -330,7 +342,7 @@ func (r *Receiver) Close(mono.Time) {
 	r.closed, r.queued = true, false
 	r.naks.Forget(seq.Range{From: r.window.Next(), To: r.window.End()})
 	r.spmrAt, r.spmrFrom, r.answer = mono.Never, mono.Never, noAnswer
-	r.window, r.read, r.losses = window.NewReceive(1, 0), r.peers.newReading(false), nil
+	r.window, r.read, r.losses, r.report = window.NewReceive(1, 0), r.peers.newReading(false), nil, nil
 	for i, x := range r.peers.ready {
 		if x == r {
 			r.peers.ready = append(r.peers.ready[:i], r.peers.ready[i+1:]...)

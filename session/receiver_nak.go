@@ -81,6 +81,9 @@ func (r *Receiver) poll(now mono.Time, t *Transmit) bool {
 		return true
 	case !r.pace.Open(now):
 		return false
+	case now >= r.report.dueAt():
+		r.sendACK(now, t)
+		return true
 	}
 	if now >= r.naks.Deadline() {
 		if nums := r.naks.Due(now, r.peers.nums[:0]); len(nums) > 0 {
@@ -141,6 +144,7 @@ func (r *Receiver) addEcho(now mono.Time, p *wire.Packet) {
 	if share, ok := r.lossShare(); ok {
 		p.Options.Peer.SetLoss(share)
 	}
+	r.addReport(now, p)
 }
 
 // lossMeter measures which share of the packets did not come at first: of the numbers since the last measure, and half of it of
@@ -256,8 +260,15 @@ func (r *Receiver) sendACK(now mono.Time, t *Transmit) {
 			p.Bitmap |= 1 << i
 		}
 	}
+	asked := now >= r.answer.at
 	r.addEcho(now, p)
+	if !asked {
+		p.Options.Peer.Flags |= peerUnasked
+	}
 	t.B, t.To = p.Append(t.B), r.nakTo()
+	if r.report != nil {
+		r.pace.Take(now, len(t.B)+headerBytes)
+	}
 	r.answer = noAnswer
 	r.stats.ACKs++
 }

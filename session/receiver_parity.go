@@ -109,7 +109,7 @@ func (r *Receiver) handleParity(now mono.Time, p *wire.Packet) {
 	case r.closed:
 		r.stats.Refused.Closed++
 		return
-	case r.reset != nil && r.noNAKs:
+	case r.reset != nil && r.noNAKs, r.evictedBy() != nil:
 		return
 	case r.peers.cfg.NoParity && p.Type != wire.TypeSPM:
 		return
@@ -124,6 +124,9 @@ func (r *Receiver) handleParity(now mono.Time, p *wire.Packet) {
 		if p.Type == wire.TypeNCF {
 			r.handleParityNCF(now, p)
 		} else {
+			if r.report != nil {
+				r.gotOther(p)
+			}
 			r.handleParityData(now, p)
 		}
 	case wire.TypeSPM:

@@ -100,7 +100,9 @@ func (r *Receiver) stop(now mono.Time, what edge, span seq.Range) error {
 		r.refill(now)
 		return err
 	case edgeEnd:
-		switch {
+		switch evicted := r.evictedBy(); {
+		case evicted != nil:
+			return evicted
 		case r.reset != nil:
 			return r.reset
 		case r.fin:
@@ -176,14 +178,14 @@ func (r *Receiver) edge() (edge, seq.Range) {
 func (r *Receiver) over() (edge, seq.Range) {
 	// Unordered delivery leaves incomplete messages behind when nothing more comes; in order they are told as lost first.
 	done := r.lead.Less(r.window.Next()) || r.peers.cfg.Unordered && r.silent()
-	if done && (r.lost || r.reset != nil || r.fin) {
+	if done && (r.lost || r.reset != nil || r.fin || r.evictedBy() != nil) {
 		return edgeEnd, seq.Range{}
 	}
 	return edgeNothing, seq.Range{}
 }
 
 // silent reports whether nothing more will come from the source.
-func (r *Receiver) silent() bool { return r.lost || r.reset != nil && r.noNAKs }
+func (r *Receiver) silent() bool { return r.lost || r.reset != nil && r.noNAKs || r.evictedBy() != nil }
 
 // scan follows the fragments of the message that starts at first: whole, broken by a loss or a contradiction, or neither yet.
 func (r *Receiver) scan(first seq.Num) (end seq.Num, whole, broken bool) {
@@ -198,7 +200,7 @@ func (r *Receiver) scan(first seq.Num) (end seq.Num, whole, broken bool) {
 		case window.Lost, window.Done:
 			return rd.next, false, true
 		default:
-			if (r.lost || r.reset != nil || r.fin) && r.lead.Less(rd.next) { // the source ended in the middle of it
+			if (r.lost || r.reset != nil || r.fin || r.evictedBy() != nil) && r.lead.Less(rd.next) { // the source ended in the middle of it
 				rd.fault = LossUnavailable
 				return rd.next, false, true
 			}

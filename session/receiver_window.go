@@ -88,6 +88,7 @@ func (r *Receiver) learn(now mono.Time, o *wire.Peer) {
 		r.window.Resize(r.size())
 	}
 	r.keep()
+	r.learnPace(now, &o.Pace)
 }
 
 // hurry shortens the waits before NAKs that began under a slower timing.
@@ -331,6 +332,9 @@ func (r *Receiver) refill(now mono.Time) {
 		return
 	}
 	r.extend(now, r.lead.Add(1))
+	if r.report != nil {
+		r.readSome(now)
+	}
 }
 
 // resetBySource ends the session at the source's word (RFC 3208, 9.8).
