@@ -42,7 +42,7 @@ func alone(ctx context.Context, r *Result, p Path, length time.Duration, seed ui
 	begin.flow("offered", w.offered)
 	queue, longest, steps := 0.0, 0.0, 0
 	err := w.run(ctx, length, step, func() {
-		if steps++; steps*int(step) < int(20*time.Second) {
+		if steps++; time.Duration(steps)*step < 20*time.Second {
 			begin.sample()
 		}
 		q := w.queued()
