@@ -205,6 +205,7 @@ func checkRepairing(t testing.TB, r *Receiver) {
 		t.Fatal("no group is repaired, and not forgotten")
 	}
 	k, held, open, counts, missing, waiting := r.parity.groupSize(), 0, 0, 0, 0, 0
+	bytes, longest := int64(0), 0
 	for i, g := range q.groups {
 		span := groupSpan(g.base, k)
 		if g.base != groupBase(g.base, k) || i > 0 && !q.groups[i-1].base.Less(g.base) {
@@ -221,6 +222,10 @@ func checkRepairing(t testing.TB, r *Receiver) {
 		}
 		missing += n
 		held += len(g.parity)
+		for _, h := range g.parity {
+			bytes += int64(h.longest)
+			longest = max(longest, h.longest)
+		}
 		_, asked := q.asks.State(g.base)
 		switch g.mode {
 		case groupOpen:
@@ -233,8 +238,9 @@ func checkRepairing(t testing.TB, r *Receiver) {
 			t.Fatalf("group %d has mode %d, and is asked for: %v", g.base, g.mode, asked)
 		}
 	}
-	if held != q.held || held > max(minParityHeld, r.size()/heldShare) {
-		t.Fatalf("%d parity packets, counted as %d", held, q.held)
+	if held != q.held || bytes != q.bytes || held > max(minParityHeld, r.size()/heldShare) ||
+		held > minParityHeld && bytes > r.peers.cfg.WindowBytes/heldShare+int64((minParityHeld+1)*longest) {
+		t.Fatalf("%d parity packets of %d bytes, counted as %d of %d", held, bytes, q.held, q.bytes)
 	}
 	if open != q.open || counts != q.asks.Len() || missing > r.window.Missing() {
 		t.Fatalf("%d open groups, counted as %d; %d by count, %d asked for; %d missing of %d", open, q.open, counts, q.asks.Len(), missing, r.window.Missing())

@@ -246,3 +246,31 @@ func TestParityShortWindow(t *testing.T) {
 		})
 	}
 }
+
+// Parity that waits takes no more memory than a quarter of WindowBytes, but for a few packets: however many of the longest come.
+func TestParityMemory(t *testing.T) {
+	const bytes = 8 << 20
+	e := newEdgeSource(func(c *PeersConfig) { c.WindowBytes = bytes })
+	e.announce(0, seq.Num(0).Add(-1), 200*time.Millisecond, 4, 8)
+	hear := func(base seq.Num, index, size int) {
+		p := forgedData(base.Add(index), 0, make([]byte, size))
+		p.DestinationPort, p.Flags = testPort+1, wire.FlagParity
+		p.Options.Set = p.Options.Set.With(wire.OptPeer)
+		e.ps.Handle(1e6, forgedMeta, p)
+	}
+	for base := seq.Num(0); base < 8000; base += 8 {
+		e.data(1e6, base+3) // misses more than two
+		hear(base, 0, 1408)
+	}
+	for base := seq.Num(8000); base > 0; base -= 8 { // lower ones take the place of higher ones
+		hear(base-8, 1, 60000)
+	}
+	held := 0
+	for _, g := range append(e.r.repair.groups, e.r.repair.free...) {
+		held += g.memory()
+	}
+	if most := bytes/heldShare + (minParityHeld+1)*1<<16; held > most || e.r.repair.held < minParityHeld {
+		t.Errorf("%d parity packets take %d bytes, want at most %d", e.r.repair.held, held, most)
+	}
+	checkRepairing(t, e.r)
+}

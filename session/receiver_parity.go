@@ -47,7 +47,8 @@ type repairing struct {
 	groups  []*receiverGroup // with missing numbers, ascending
 	open    int              // how many of them are open
 	ends    seq.Num          // the first end of those
-	held    int              // parity packets, in all groups
+	held    int              // parity packets, in all groups,
+	bytes   int64            // and their payloads
 	gap     time.Duration    // between the latest two parity packets of a group
 	code    *fec.Code
 	decoder fec.Decoder
@@ -88,8 +89,9 @@ type heldParity struct {
 
 const (
 	minParityHeld = fec.MaxGroupSize // parity packets that one session may keep at least,
-	heldShare     = 4                // and a quarter of what its window holds
+	heldShare     = 4                // and a quarter of what its window holds, in packets and in bytes
 	maxFreeGroups = 32
+	maxFreeBytes  = 256 << 10 // of parity in one of them
 	mostDecay     = 16
 	mostDenials   = 4 // in a row: 15 groups after one that has no parity are asked for by number then
 )
@@ -474,10 +476,10 @@ func (r *Receiver) leave(now mono.Time, g *receiverGroup) {
 		r.wait.Sample(d)
 		r.retime()
 	}
-	r.dropParity(g)
+	q.empty(g, 0)
 	i, _ := r.search(g.base)
 	q.groups = slices.Delete(q.groups, i, i+1)
-	if len(q.free) < maxFreeGroups {
+	if len(q.free) < maxFreeGroups && g.memory() <= maxFreeBytes {
 		q.free = append(q.free, g)
 	}
 	if g.mode == groupOpen {

@@ -98,17 +98,38 @@ func (r *Receiver) readParity(p *wire.Packet) (h heldParity, base seq.Num, ok bo
 // roomForParity makes room for a parity packet more of g: the lower groups have it first.
 func (r *Receiver) roomForParity(g *receiverGroup) bool {
 	q := r.repair
-	if q.held < max(minParityHeld, int(r.size()/heldShare)) {
-		return true
+	room := func() bool {
+		return q.held < minParityHeld || q.held < r.size()/heldShare && q.bytes < r.peers.cfg.WindowBytes/heldShare
 	}
-	for i := len(q.groups) - 1; i >= 0 && g.base.Less(q.groups[i].base); i-- {
-		if x := q.groups[i]; len(x.parity) > 0 {
-			x.parity = x.parity[:len(x.parity)-1]
-			q.held--
-			return true
+	for i := len(q.groups) - 1; i >= 0 && !room() && g.base.Less(q.groups[i].base); i-- {
+		for x := q.groups[i]; len(x.parity) > 0 && !room(); {
+			q.cut(x, len(x.parity)-1)
 		}
 	}
-	return false
+	return room()
+}
+
+// cut keeps only the first n parity packets of g.
+func (q *repairing) cut(g *receiverGroup, n int) {
+	q.empty(g, n)
+	clear(g.parity[n:cap(g.parity)])
+}
+
+// empty does so, and leaves the memory of the others for the next ones.
+func (q *repairing) empty(g *receiverGroup, n int) {
+	for _, h := range g.parity[n:] {
+		q.held--
+		q.bytes -= int64(h.longest)
+	}
+	g.parity = g.parity[:n]
+}
+
+// memory returns how much g has for payloads, used or not.
+func (g *receiverGroup) memory() (bytes int) {
+	for _, h := range g.parity[:cap(g.parity)] {
+		bytes += cap(h.payload)
+	}
+	return bytes
 }
 
 // keepParity keeps one parity packet, with its payload in memory that a group before used.
@@ -122,6 +143,7 @@ func (r *Receiver) keepParity(g *receiverGroup, h heldParity, payload []byte) {
 	}
 	g.parity = append(g.parity, h)
 	r.repair.held++
+	r.repair.bytes += int64(h.longest)
 }
 
 // firstMissing is the place in g of its first missing number.
@@ -144,9 +166,8 @@ func (r *Receiver) shed(g *receiverGroup) {
 			continue
 		}
 		last := len(g.parity) - 1
-		g.parity[i], g.parity[last] = g.parity[last], g.parity[i] // its memory stays
-		g.parity = g.parity[:last]
-		r.repair.held--
+		g.parity[i], g.parity[last] = g.parity[last], g.parity[i]
+		r.repair.cut(g, last)
 	}
 }
 
@@ -162,7 +183,9 @@ func (r *Receiver) settle(now mono.Time, g *receiverGroup) {
 		r.dropParity(g)
 		r.askByNumber(now, g)
 	case restoreDone:
-		r.fillRestored(now, g)
+		if r.fillRestored(now, g); r.missingOf(g) > 0 {
+			r.dropParity(g) // its payloads are syndromes now
+		}
 	}
 	if r.missingOf(g) == 0 {
 		r.leave(now, g)
@@ -330,13 +353,9 @@ func (r *Receiver) fillRestored(now mono.Time, g *receiverGroup) {
 			r.arrived(n, f, len(payload))
 		}
 	}
-	r.dropParity(g) // its payloads are syndromes now
 	if full {
 		r.askByNumber(now, g)
 	}
 }
 
-func (r *Receiver) dropParity(g *receiverGroup) {
-	r.repair.held -= len(g.parity)
-	g.parity = g.parity[:0]
-}
+func (r *Receiver) dropParity(g *receiverGroup) { r.repair.cut(g, 0) }
