@@ -55,7 +55,7 @@ var floors = map[string]imports{
 	"window": may("seq mono internal/invariant"),
 	"nack":   may("seq mono internal/heap internal/invariant " + btree),
 	"fec":    may("seq mono internal/invariant github.com/klauspost/reedsolomon", "internal/testvec"),
-	"flow":   may("mono internal/invariant", xrate),
+	"flow":   may("seq mono internal/invariant", xrate),
 
 	"session":   may(machines+"seq mono internal/invariant", "internal/testvec"),
 	"transport": may("session "+machines+"seq mono dgram internal/gate internal/ring internal/invariant", "netem internal/testvec "+nettest+" "+unix),
