@@ -46,6 +46,10 @@ func (r *Receiver) clone(ps *Peers) *Receiver {
 			c.report.speak.draw(ps.rng)
 		}
 	}
+	if r.confirm != nil {
+		confirm := *r.confirm
+		c.confirm = &confirm
+	}
 	if l := r.read.loose; l != nil {
 		c.read.loose = &loose{queue{slices.Clone(l.whole.nums), l.whole.head}, make(map[seq.Num]uint32, len(l.partial)), l.current, l.started}
 		for first, held := range l.partial {

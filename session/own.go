@@ -63,6 +63,8 @@ func (s *PeersStats) AddOwn(own *Own, shared *Peers) {
 // alike reports whether r and x differ at most in what Own holds, and nothing is missing, unread or waiting at either.
 func (r *Receiver) alike(x *Receiver) bool {
 	switch {
+	case r.confirm != nil, x.confirm != nil: // each answers for itself
+		return false
 	case r.naks.Len() > 0, x.naks.Len() > 0, r.repair != nil, x.repair != nil, r.parity != x.parity:
 		return false
 	case r.most != x.most, r.mostOf != x.mostOf: // the NCFs that all hear change them further

@@ -78,6 +78,9 @@ func (ps *Peers) Handle(now mono.Time, m Meta, p *wire.Packet) {
 		return
 	}
 	ps.note(now, r)
+	if r.confirm != nil {
+		r.confirmSoon(now)
+	}
 }
 
 // find returns the receiver for a packet of a source, a new one if the packet may found it.

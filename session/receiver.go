@@ -32,6 +32,7 @@ type Receiver struct {
 	nakPort  uint16     // UDP port the source hears NAKs on; 0: the group's
 	spmrStep uint8      // 1: the copy of an SPMR to the source itself is still to go
 	spmrs    uint8      // tries
+	spmTime  uint32     // the source's clock in the latest SPM
 	spms     uint64     // heard
 	packets  uint64     // of any kind
 	spmSqn   seq.Num
@@ -47,8 +48,7 @@ type Receiver struct {
 	clock    mono.Time  // the latest instant the driver named
 
 	heard    mono.Time // the latest packet
-	spmTime  uint32    // the source's clock in the latest SPM
-	spmAt    mono.Time // and when it came
+	spmAt    mono.Time // when the latest SPM came
 	grtt     time.Duration
 	group    float64
 	rtt      flow.RTT  // NAK to NCF
@@ -63,7 +63,8 @@ type Receiver struct {
 	mostOf  seq.Num // the latest group
 	avoid   seq.Num // groups shortly before it have no parity
 	loss    lossMeter
-	report  *reporting // nil: the source does not adapt
+	report  *reporting  // nil: the source does not adapt
+	confirm *confirming // nil: we take no part in confirmation
 
 	accepted, queued, closed bool
 	fin, lost                bool
@@ -85,6 +86,9 @@ func newReceiver(now mono.Time, ps *Peers, key peerKey) *Receiver {
 	r.window = ps.newWindow(min(candidateSlots, ps.cfg.MaxWindow), min(candidateBytes, ps.cfg.WindowBytes))
 	r.naks = nack.NewScheduler(ps.rng, r.timing())
 	r.read = ps.newReading(false)
+	if ps.cfg.Confirm && !ps.cfg.ReceiveOnly {
+		r.confirm = newConfirming(now)
+	}
 	return r
 }
 
@@ -302,7 +306,7 @@ func (r *Receiver) deadline() mono.Time {
 	if r.repair != nil {
 		asks = min(asks, r.repair.asks.Deadline())
 	}
-	return min(d, max(min(asks, r.report.dueAt()), r.pace.OpenAt(r.clock)), r.spmrAt, r.answer.at)
+	return min(d, max(min(asks, r.report.dueAt()), r.pace.OpenAt(r.clock)), r.spmrAt, r.answer.at, r.confirmAt())
 }
 
 // advance fires what is due at now.
@@ -341,6 +345,7 @@ func (r *Receiver) Close(mono.Time) {
 	r.forgetParity(r.clock)
 	r.closed, r.queued = true, false
 	r.naks.Forget(seq.Range{From: r.window.Next(), To: r.window.End()})
+	r.confirm = nil
 	r.spmrAt, r.spmrFrom, r.answer = mono.Never, mono.Never, noAnswer
 	r.window, r.read, r.losses, r.report = window.NewReceive(1, 0), r.peers.newReading(false), nil, nil
 	for i, x := range r.peers.ready {

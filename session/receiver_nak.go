@@ -79,6 +79,9 @@ func (r *Receiver) poll(now mono.Time, t *Transmit) bool {
 	case now >= r.answer.at:
 		r.sendACK(now, t)
 		return true
+	case now >= r.confirmAt():
+		r.sendConfirmation(now, t)
+		return true
 	case !r.pace.Open(now):
 		return false
 	case now >= r.report.dueAt():
@@ -140,11 +143,16 @@ func (r *Receiver) addEcho(now mono.Time, p *wire.Packet) {
 		return
 	}
 	p.Options.Set = p.Options.Set.With(wire.OptPeer)
-	p.Options.Peer = wire.Peer{Time: r.spmTime + uint32(now.Sub(r.spmAt)/time.Microsecond)}
+	p.Options.Peer = wire.Peer{Time: r.echo(now)}
 	if share, ok := r.lossShare(); ok {
 		p.Options.Peer.SetLoss(share)
 	}
 	r.addReport(now, p)
+}
+
+// echo is the source's clock of the latest SPM, plus the time since.
+func (r *Receiver) echo(now mono.Time) uint32 {
+	return r.spmTime + uint32(now.Sub(r.spmAt)/time.Microsecond)
 }
 
 // lossMeter measures which share of the packets did not come at first: of the numbers since the last measure, and half of it of
@@ -253,13 +261,7 @@ func answerWithin(grtt time.Duration, group float64) time.Duration {
 
 // sendACK answers a probe: what we have, and the echo.
 func (r *Receiver) sendACK(now mono.Time, t *Transmit) {
-	p := r.upstream(wire.TypeACK)
-	p.Sqn, p.Bitmap = r.lead, 0
-	for i := range 32 {
-		if n := r.lead.Add(-i); r.window.Started() && (n.Less(r.window.Next()) || r.window.State(n) == window.Have) {
-			p.Bitmap |= 1 << i
-		}
-	}
+	p := r.ack()
 	asked := now >= r.answer.at
 	r.addEcho(now, p)
 	if !asked {
@@ -271,4 +273,16 @@ func (r *Receiver) sendACK(now mono.Time, t *Transmit) {
 	}
 	r.answer = noAnswer
 	r.stats.ACKs++
+}
+
+// ack prepares an ACK that says which of the latest 32 numbers are here (RFC 3208 has none; draft-ietf-rmt-bb-pgmcc's form).
+func (r *Receiver) ack() *wire.Packet {
+	p := r.upstream(wire.TypeACK)
+	p.Sqn, p.Bitmap = r.lead, 0
+	for i := range 32 {
+		if n := r.lead.Add(-i); r.window.Started() && (n.Less(r.window.Next()) || r.window.State(n) == window.Have) {
+			p.Bitmap |= 1 << i
+		}
+	}
+	return p
 }

@@ -251,6 +251,10 @@ func (r *Receiver) addReport(now mono.Time, p *wire.Packet) {
 		On: true, ID: q.id, Lead: q.lead, Held: uint32(now.Sub(q.leadAt) / time.Microsecond), Clock: micros(q.leadAt),
 		Bytes: uint32(q.atLead.bytes / 64), Heard: q.atLead.heard, Room: uint32(q.room), Start: r.start, Front: r.window.Run(),
 	}
+	if r.confirm != nil {
+		o.Flags |= peerConfirms
+		o.Report.Start = r.confirm.since
+	}
 	if now >= q.speak.at {
 		q.floor = slowAgain
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/mono"
 	"github.com/rmcast/rmcast/seq"
+	"github.com/rmcast/rmcast/window"
 	"github.com/rmcast/rmcast/wire"
 )
 
@@ -46,6 +47,9 @@ func (r *Receiver) handleSPM(now mono.Time, p *wire.Packet) bool {
 		r.learn(now, &p.Options.Peer)
 		if p.DestinationPort == r.peers.cfg.DestinationPort {
 			r.answerProbe(now, p.Options.Peer.Flags&peerProbe != 0)
+			if r.confirm != nil {
+				r.learnConfirm(&p.Options.Peer.Pace)
+			}
 		}
 	}
 	r.retime()
@@ -137,6 +141,9 @@ func (r *Receiver) open(now mono.Time) {
 		}
 	}
 	r.keep()
+	if r.confirm != nil {
+		r.confirm.since = r.window.Next()
+	}
 	for gap, ok := r.window.NextMissing(r.start); ok; gap, ok = r.window.NextMissing(gap.To) {
 		r.miss(now, gap, r.window.End().Add(-1))
 	}
@@ -236,6 +243,9 @@ func (r *Receiver) pass(now mono.Time, span seq.Range) {
 	r.trace(now, EventMissing, span)
 	r.trace(now, EventLost, span)
 	r.window.Start(span.To)
+	if r.confirm != nil {
+		r.confirm.lostBefore(span.To)
+	}
 }
 
 // moveTrail takes a later TXW_TRAIL: what is missing before it can no longer be had.
@@ -262,6 +272,13 @@ func (r *Receiver) give(now mono.Time, span seq.Range, why LossReason) {
 	n := r.window.Lose(span)
 	if n == 0 {
 		return
+	}
+	if r.confirm != nil {
+		last := span.To.Add(-1)
+		for r.window.State(last) != window.Lost {
+			last--
+		}
+		r.confirm.lostBefore(last.Add(1))
 	}
 	r.naks.Forget(span)
 	r.lose(span, why)

@@ -43,13 +43,14 @@ type Source struct {
 	heard     bool      // a receiver spoke to us
 	joinable  bool      // the trail still stands at the first packet
 
-	parity *sourceParity // nil: no parity
-	spm    spmSchedule
-	end    ending
-	packet wire.Packet // scratch for what is sent
-	nums   [wire.MaxNAKs]seq.Num
-	asked  []seq.Num // scratch for what a NAK asks
-	stats  SourceStats
+	parity  *sourceParity  // nil: no parity
+	confirm *sourceConfirm // nil until somebody waited for delivery
+	spm     spmSchedule
+	end     ending
+	packet  wire.Packet // scratch for what is sent
+	nums    [wire.MaxNAKs]seq.Num
+	asked   []seq.Num // scratch for what a NAK asks
+	stats   SourceStats
 }
 
 // ending is how a session comes to its end.
@@ -192,6 +193,9 @@ func (s *Source) Deadline() mono.Time {
 	if s.unsent() > 0 {
 		d = min(d, s.limiter.DataAt(s.clock))
 	}
+	if s.confirm != nil {
+		d = min(d, s.confirm.askAt)
+	}
 	return d
 }
 
@@ -208,6 +212,9 @@ func (s *Source) Advance(now mono.Time) {
 		s.closeGroup()
 	}
 	s.reclaim(now)
+	if s.confirm != nil {
+		s.askDue(now)
+	}
 	if now >= s.finishAt() {
 		s.end.forgotten = true
 	}
@@ -342,7 +349,8 @@ func (s *Source) reclaimSome(now mono.Time) bool {
 	s.clock = now
 	oldest, queued := s.repairs.Oldest()
 	trail := s.window.Trail()
-	s.window.Reclaim(now, s.cfg.WindowAge, idleGrace, oldest, queued, s.window.Slots())
+	first, held, grace := s.idle(oldest, queued)
+	s.window.Reclaim(now, s.cfg.WindowAge, grace, first, held, s.window.Slots())
 	if short := s.need - s.window.Free(); short > 0 {
 		s.window.Reclaim(now, s.hold(now), s.grace(), oldest, queued, max(s.window.Slots()/64, short))
 	}
@@ -354,10 +362,23 @@ func (s *Source) reclaimSome(now mono.Time) bool {
 	return true
 }
 
+// idle says what stays in the window beyond WindowAge while no writer needs the room: what is being repaired, for idleGrace, and what
+// somebody waits to have delivered.
+func (s *Source) idle(oldest seq.Num, queued bool) (first seq.Num, held bool, grace time.Duration) {
+	if c := s.confirm; c != nil && len(c.waits) > 0 {
+		if first = c.waits[0].since; queued {
+			first = seq.Min(first, oldest)
+		}
+		return first, true, confirmGrace
+	}
+	return oldest, queued, idleGrace
+}
+
 // reclaimAt is when reclaim would next move the trail.
 func (s *Source) reclaimAt() mono.Time {
 	oldest, queued := s.repairs.Oldest()
-	at := s.window.ReclaimAt(s.cfg.WindowAge, idleGrace, oldest, queued)
+	first, held, grace := s.idle(oldest, queued)
+	at := s.window.ReclaimAt(s.cfg.WindowAge, grace, first, held)
 	if s.window.Free() < s.need {
 		at = min(at, s.window.ReclaimAt(s.hold(s.clock), s.grace(), oldest, queued))
 	}
@@ -377,5 +398,8 @@ func (s *Source) Stats() SourceStats {
 	st.GRTT, st.GroupSize = s.grtt.Value(s.clock), s.groupSize()
 	st.Window, st.Trail, st.Lead = s.window.Slots(), s.window.Trail(), s.window.Lead()
 	st.Unsent, st.RepairsQueued = s.window.Unsent(), s.repairs.Pending()
+	if s.confirm != nil {
+		st.Confirming = len(s.confirm.list)
+	}
 	return st
 }

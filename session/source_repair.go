@@ -42,7 +42,10 @@ func (s *Source) Handle(now mono.Time, m Meta, p *wire.Packet) {
 	case wire.TypeACK:
 		s.stats.ACKs++
 		s.sample(now, p)
-		s.answered(now)
+		if !p.Options.Set.Has(wire.OptPeer) || p.Options.Peer.Flags&peerUnasked == 0 {
+			s.answered(now)
+		}
+		s.handleReport(now, m, p)
 	default:
 		s.stats.Refused.WrongType++
 	}
@@ -63,6 +66,7 @@ func (s *Source) handleNAK(now mono.Time, m Meta, p *wire.Packet) {
 		return
 	}
 	s.sample(now, p)
+	s.handleReport(now, m, p)
 	s.stats.NAKs++
 	s.asked = p.Numbers(s.asked[:0])
 	trail, next := s.window.Trail(), s.window.Next()

@@ -97,6 +97,7 @@ func (s *Source) spmHead(now mono.Time) *wire.Packet {
 		Time: micros(now), GRTT: flow.EncodeGRTT(s.grtt.Value(now)), GroupSize: flow.EncodeGroupSize(s.groupSize()),
 		Port: s.cfg.NAKPort, Window: uint32(s.cfg.Slots),
 	}
+	s.addConfirm(now, &o.Peer.Pace)
 	return p
 }
 
@@ -123,6 +124,7 @@ func (s *Source) sendSPM(now mono.Time, t *Transmit) bool {
 	s.lag.Sample(now, grtt) // so that it falls when NAKs cease
 	s.bound(now)
 	s.spm.sent(now, grtt)
+	s.confirmTold(now)
 	s.endingSent(now)
 	s.wantParitySPM(now)
 	return true

@@ -23,6 +23,9 @@ type SourceStats struct {
 	NAKsHeldOff           uint64 // numbers asked for again too soon after their repair
 	NAKsMerged            uint64 // numbers asked for whose repair was queued already
 	NNAKs, SPMRs, ACKs    uint64 // packets heard
+	Confirmations         uint64 // reports of delivery taken
+	Claimed               uint64 // reports refused: another address holds the receiver's id, or one address claims too many
+	Confirming            int    // receivers known that take part in confirmation
 	Refused               RefusedStats
 	Rate                  flow.Rate
 	GRTT                  time.Duration // what the group is told
