@@ -223,6 +223,9 @@ func checkRepairing(t testing.TB, r *Receiver) {
 		missing += n
 		held += len(g.parity)
 		for _, h := range g.parity {
+			if first := r.firstMissing(g); int(h.Cover) <= first {
+				t.Fatalf("group %d keeps parity over %d packets, and misses nothing before its %dth", g.base, h.Cover, first)
+			}
 			bytes += int64(h.longest)
 			longest = max(longest, h.longest)
 		}

@@ -128,10 +128,22 @@ func (e *edgeSource) head(lead seq.Num, port uint16) *wire.Packet {
 
 // announce has the receiver hear a plan.
 func (e *edgeSource) announce(now mono.Time, lead seq.Num, hold time.Duration, ahead, spread uint8) {
+	e.ps.Handle(now, forgedMeta, e.plan(8, lead, hold, ahead, spread))
+}
+
+func (e *edgeSource) plan(k uint32, lead seq.Num, hold time.Duration, ahead, spread uint8) *wire.Packet {
 	p := e.head(lead, testPort+1)
 	p.Options.Set = p.Options.Set.With(wire.OptParityPRM)
-	p.Options.ParityPRM = wire.ParityPRM{OnDemand: true, GroupSize: 8}
+	p.Options.ParityPRM = wire.ParityPRM{OnDemand: true, GroupSize: k}
 	p.Options.Peer.Hold, p.Options.Peer.Ahead, p.Options.Peer.Spread = encodeHold(hold), ahead, spread
+	return p
+}
+
+// closed has it hear that the group at lead was closed early.
+func (e *edgeSource) closed(now mono.Time, lead seq.Num) {
+	p := e.plan(8, lead, 200*time.Millisecond, 0, 1)
+	p.Options.Set = p.Options.Set.With(wire.OptCurrTGSize)
+	p.Options.CurrTGSize = uint32(lead&7) + 1
 	e.ps.Handle(now, forgedMeta, p)
 }
 
@@ -271,6 +283,117 @@ func TestParityMemory(t *testing.T) {
 	}
 	if most := bytes/heldShare + (minParityHeld+1)*1<<16; held > most || e.r.repair.held < minParityHeld {
 		t.Errorf("%d parity packets take %d bytes, want at most %d", e.r.repair.held, held, most)
+	}
+	checkRepairing(t, e.r)
+}
+
+// A group whose first packets the source has no more is asked for by number: when the trail comes into it, and when it ends after that.
+func TestParityTrailInGroup(t *testing.T) {
+	e := newEdgeSource(nil)
+	e.announce(0, seq.Num(0).Add(-1), 200*time.Millisecond, 0, 1)
+	e.data(1e6, 0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11)
+	e.wantMode(t, 0, groupByCount)
+	e.ps.Handle(2e6, forgedMeta, forgedData(12, 2, make([]byte, 1408)))
+	e.wantMode(t, 0, groupByNumber)
+	e.ps.Handle(3e6, forgedMeta, forgedData(13, 9, make([]byte, 1408)))
+	e.ps.Handle(3e6, forgedMeta, forgedData(15, 9, make([]byte, 1408)))
+	e.ps.Handle(3e6, forgedMeta, forgedData(16, 9, make([]byte, 1408)))
+	e.wantMode(t, 8, groupByNumber)
+}
+
+// A group that was closed early and goes on is open again when more of it is missing.
+func TestParityGroupGoesOn(t *testing.T) {
+	e := newEdgeSource(nil)
+	e.announce(0, seq.Num(0).Add(-1), 200*time.Millisecond, 0, 1)
+	e.data(1e6, 0, 2, 3)
+	e.wantMode(t, 0, groupOpen)
+	e.closed(2e6, 3)
+	e.wantMode(t, 0, groupByCount)
+	e.data(3e6, 4)
+	e.wantMode(t, 0, groupByCount)
+	e.data(3e6, 6)
+	e.wantMode(t, 0, groupOpen)
+	e.data(3e6, 7)
+	e.wantMode(t, 0, groupByCount)
+	if need := e.r.need(e.r.groupAt(0)); need != 2 {
+		t.Errorf("it needs %d, want 2", need)
+	}
+}
+
+// A source that announces another group size has no parity of the groups before: what was held for it is asked for by number.
+func TestParityOtherGroupSize(t *testing.T) {
+	e := newEdgeSource(nil)
+	e.announce(0, seq.Num(0).Add(-1), 200*time.Millisecond, 0, 1)
+	e.data(1e6, 0, 1, 2, 4, 5, 6, 7, 8, 9, 11)
+	e.wantMode(t, 0, groupByCount)
+	e.wantMode(t, 8, groupOpen)
+	e.ps.Handle(2e6, forgedMeta, e.plan(32, 11, 200*time.Millisecond, 0, 1))
+	if whole := (seq.Range{From: 0, To: 12}); e.r.repair != nil || e.r.naks.Held(whole) != 0 || e.r.naks.Len() != 2 {
+		t.Errorf("%+v, %d of %d numbers held", e.r.repair, e.r.naks.Held(whole), e.r.naks.Len())
+	}
+	checkRepairing(t, e.r)
+}
+
+// A NAK that asks for more parity than a group has packets yet gets as many.
+func TestParityOfFewPackets(t *testing.T) {
+	n := newNetwork(t, 1)
+	s := paritySourceAt(t, n, fec.Config{GroupSize: 64}, 67, nil)
+	now := mono.Time(time.Millisecond)
+	s.Handle(now, Meta{From: n.addr(9)}, parityNAK(s, 64+63))
+	repairs := 0
+	for _, p := range pollAll(t, s, now.Add(time.Second)) {
+		if p.Type == wire.TypeRDATA {
+			repairs++
+		}
+	}
+	if repairs != 3 {
+		t.Errorf("%d parity packets of a group of 3", repairs)
+	}
+}
+
+// All the parity packets that the code has go out before one comes again.
+func TestParityUsesEveryIndex(t *testing.T) {
+	n := newNetwork(t, 1)
+	s := paritySourceAt(t, n, fec.Config{GroupSize: 8}, 8, func(c *SourceConfig) { c.WindowAge = time.Hour })
+	indices := fec.MaxPackets - 8
+	seen := make([]int, indices)
+	now, sent := mono.Time(0), 0
+	for sent < 2*indices {
+		now = now.Add(time.Second)
+		s.Handle(now, Meta{From: n.addr(9)}, parityNAK(s, 7))
+		for _, p := range pollAll(t, s, now) {
+			if p.Type == wire.TypeRDATA && sent < 2*indices {
+				seen[int(p.Sqn)+8*int(p.Options.ParityGroup)]++
+				if sent++; sent == indices && slices.Contains(seen, 0) {
+					t.Fatalf("after %d packets the indices were used so often: %v", sent, seen)
+				}
+			}
+		}
+	}
+	if slices.Min(seen) != 2 || slices.Max(seen) != 2 {
+		t.Errorf("after %d packets the indices were used so often: %v", sent, seen)
+	}
+}
+
+// Parity over packets that are all here by now does not count among what a group has.
+func TestParityOfNoMoreUse(t *testing.T) {
+	e := newEdgeSource(nil)
+	e.announce(0, seq.Num(0).Add(-1), 200*time.Millisecond, 0, 1)
+	e.data(1e6, 0, 4, 7)
+	for index, cover := range []uint32{4, 8} {
+		p := forgedData(seq.Num(index), 0, make([]byte, 1408))
+		p.DestinationPort, p.Flags = testPort+1, wire.FlagParity
+		p.Options.Set = p.Options.Set.With(wire.OptPeer).With(wire.OptCurrTGSize)
+		p.Options.CurrTGSize = cover
+		e.ps.Handle(1e6, forgedMeta, p)
+	}
+	e.data(2e6, 1, 2)
+	if g := e.r.groupAt(0); len(g.parity) != 2 {
+		t.Errorf("%d parity packets, want 2", len(g.parity))
+	}
+	e.data(2e6, 3)
+	if g := e.r.groupAt(0); len(g.parity) != 1 || g.parity[0].Cover != 8 {
+		t.Errorf("%d parity packets are left, want one over all 8", len(g.parity))
 	}
 	checkRepairing(t, e.r)
 }
