@@ -108,18 +108,24 @@ func (l *groupLine) add(p groupPoint) {
 	if l.n > 0 && p.lead.Sub(l.points[0].lead) > groupReach {
 		l.n = 0
 	}
-	if l.n == groupPoints { // every second point of the older half goes
-		kept := 1
-		for i := 2; i < groupPoints; i++ {
-			if i > groupPoints/2 || i%2 == 0 {
-				l.points[kept] = l.points[i]
-				kept++
-			}
-		}
-		l.n = kept
+	if l.n == groupPoints {
+		l.thin(p.at)
 	}
 	l.points[l.n] = p
 	l.n++
+}
+
+// thin drops the point whose neighbours are closest to each other, for their age, or the first if all that is before the second is too old.
+func (l *groupLine) thin(now time.Duration) {
+	drop, least := 0, 0.0
+	for i := 1; i < l.n-1 && now-l.points[1].at < groupSilence+groupYield; i++ {
+		before := l.points[i-1].at
+		if gap := float64(l.points[i+1].at-before) / float64(now-before); drop == 0 || gap < least {
+			drop, least = i, gap
+		}
+	}
+	copy(l.points[drop:], l.points[drop+1:l.n])
+	l.n--
 }
 
 // at returns where the acker was when n came, between two points as if all had come evenly, and the index of the point at or before it; -1:

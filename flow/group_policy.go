@@ -15,6 +15,8 @@ func (g *Group) judge(now mono.Time, m *groupMember, v *groupInterval) {
 	if v.low() {
 		if m.low++; m.low == 1 {
 			m.lowSince = now
+		} else {
+			m.ratio = min(m.ratio, v.ratio) // no chance: the past does not count
 		}
 	} else {
 		m.low = 0
