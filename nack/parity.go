@@ -94,7 +94,7 @@ func (q *request) confirm(now mono.Time) seq.Num {
 // HoldOff ago or earlier does not count, whatever seen is: a receiver that asks that late has lost it.
 //
 // The verdict is Queued when the group's need has grown, Merged when it was as great already, HeldOff when all that is asked for went out
-// after seen. The group is to be confirmed by the next ParityNCFs unless as large a count was a moment ago.
+// after seen. What a share of its own does not pay for is refused, of a count that asks for more as well. The group is to be confirmed by the next ParityNCFs unless as large a count was a moment ago.
 func (r *Repairs) ParityNAK(now mono.Time, from netip.Addr, base seq.Num, count int, seen mono.Time, bytes int) Verdict {
 	if count < 1 {
 		panic(fmt.Sprintf("BUG: nack: a parity NAK for %d packets", count))
@@ -109,6 +109,20 @@ func (r *Repairs) ParityNAK(now mono.Time, from netip.Addr, base seq.Num, count 
 	if need > 0 && (!known || !q.queued) && !r.admit(now, who) {
 		r.stats.ParityRefused++
 		return Refused
+	}
+	if who.own > 0 && need > 0 {
+		queued := 0
+		if known {
+			queued = q.need
+		}
+		cut := need - queued - r.afforded(now, who, need-queued, bytes)
+		if cut == need {
+			r.stats.ParityRefused++
+			return Refused
+		}
+		if cut > 0 {
+			need, count = need-cut, count-cut
+		}
 	}
 	if !known {
 		q = r.newParity(base)
@@ -139,6 +153,17 @@ func (r *Repairs) ParityNAK(now mono.Time, from netip.Addr, base seq.Num, count 
 	return v
 }
 
+// afforded charges who, which has a share of its own, for as many of n packets as that pays for.
+func (r *Repairs) afforded(now mono.Time, who *requester, n, bytes int) (packets int) {
+	for packets < n && r.requesters.take(now, who, bytes) {
+		packets++
+	}
+	if packets < n {
+		r.stats.Limited++
+	}
+	return packets
+}
+
 func (r *Repairs) newParity(base seq.Num) *request {
 	q := r.new()
 	q.n, q.parity = base, true
@@ -152,7 +177,7 @@ func (r *Repairs) old(now mono.Time) mono.Time { return now.Add(-max(r.cfg.HoldO
 // require raises the need of q, which is in a queue or nowhere, to need packets, as many of them within who's share as that allows.
 func (r *Repairs) require(now mono.Time, q *request, who *requester, need, bytes int) {
 	fair := q.fair
-	for fair < need && r.requesters.take(now, who, bytes) {
+	for fair < need && who.own == 0 && r.requesters.take(now, who, bytes) {
 		fair++
 	}
 	r.setNeed(q, max(q.need, need), fair)

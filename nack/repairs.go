@@ -19,7 +19,7 @@ const (
 	Queued  Verdict = iota // a repair is now queued
 	Merged                 // a repair was queued already
 	HeldOff                // the repair went out less than HoldOff ago, or after the receiver had heard what it asks by
-	Refused                // the queue is full; no NCF either, so that the receiver asks again
+	Refused                // the queue is full, or the receiver's own share used up; no NCF either, so that it asks again
 )
 
 // String returns v in lower case.
@@ -86,6 +86,7 @@ type RepairsStats struct {
 	Queued, Merged, HeldOff, Refused uint64 // numbers of NAKs, by verdict
 	NCFs                             uint64 // numbers confirmed
 	Sent                             uint64 // repairs
+	Limited                          uint64 // NAKs refused, and parity NAKs cut short or refused, for a share of their own (SetShareOf)
 
 	ParityQueued, ParityMerged, ParityHeldOff, ParityRefused uint64 // parity NAKs, by verdict
 	ParityNCFs                                               uint64 // groups confirmed
@@ -185,6 +186,20 @@ func (r *Repairs) SetNCFSpacing(d time.Duration) { r.cfg.NCFSpacing = d }
 // SetShare changes ReceiverShare, as the rate changes. Zero or less turns it off for what is asked from now on.
 func (r *Repairs) SetShare(bytesPerSecond int64) { r.requesters.share = bytesPerSecond }
 
+// SetShareOf gives the receiver at from a share of its own, in bytes of repairs a second, as long as it is heard within a minute; with 0 the
+// common one again. Unlike that it is a limit: what exceeds it is refused, even while nobody else waits, and what it pays for comes after
+// the repairs that others within their share wait for. What others asked for too costs it nothing. To be told with each NAK of a receiver
+// that is to be limited, for a full table forgets; it costs little when nothing changes.
+func (r *Repairs) SetShareOf(now mono.Time, from netip.Addr, bytesPerSecond int64) {
+	r.forget(now)
+	if q := r.requesters.byAddr[from]; q != nil || bytesPerSecond > 0 {
+		if q == nil {
+			q = r.requesters.get(now, from)
+		}
+		r.requesters.limit(now, q, max(bytesPerSecond, 0))
+	}
+}
+
 // SetGroup tells which greatest round trip and which group size receivers are told to draw their waits by, and how long their
 // round trips are in the mean; GroupSize reads their NAKs accordingly.
 func (r *Repairs) SetGroup(grtt, mean time.Duration, groupSize float64) {
@@ -199,7 +214,7 @@ func (r *Repairs) NAK(now mono.Time, from netip.Addr, n seq.Num, bytes int) Verd
 	q, known := r.find(n, false)
 	switch {
 	case !known:
-		if !r.admit(now, who) {
+		if !r.admit(now, who) || !r.afford(now, who, bytes) {
 			r.stats.Refused++
 			return Refused
 		}
@@ -209,7 +224,7 @@ func (r *Repairs) NAK(now mono.Time, from netip.Addr, n seq.Num, bytes int) Verd
 		r.queue(now, q, who, bytes)
 	case q.queued:
 		r.count(now, q, who)
-		if q.over && r.requesters.take(now, who, q.bytes) {
+		if q.over && who.own == 0 && r.requesters.take(now, who, q.bytes) {
 			r.over.Remove(q.index)
 			q.over = false
 			r.within.Push(q)
@@ -223,7 +238,7 @@ func (r *Repairs) NAK(now mono.Time, from netip.Addr, n seq.Num, bytes int) Verd
 		r.stats.HeldOff++
 		return HeldOff
 	default:
-		if !r.admit(now, who) {
+		if !r.admit(now, who) || !r.afford(now, who, bytes) {
 			r.stats.Refused++
 			return Refused
 		}
@@ -247,17 +262,26 @@ func (r *Repairs) admit(now mono.Time, who *requester) bool {
 	if r.Pending() < r.cfg.MaxQueued {
 		return true
 	}
-	if len(r.over.Items) == 0 || !r.requesters.within(now, who) {
+	if len(r.over.Items) == 0 || who.own > 0 || !r.requesters.within(now, who) {
 		return false
 	}
 	r.drop(r.over.Items[len(r.over.Items)-1])
 	return true
 }
 
+// afford charges who for a repair if it has a share of its own; false when that is used up.
+func (r *Repairs) afford(now mono.Time, who *requester, bytes int) bool {
+	if who.own == 0 || r.requesters.take(now, who, bytes) {
+		return true
+	}
+	r.stats.Limited++
+	return false
+}
+
 // queue puts q, which is in no queue, in the one its requester has earned.
 func (r *Repairs) queue(now mono.Time, q *request, who *requester, bytes int) {
 	q.queued, q.bytes = true, bytes
-	if q.over = !r.requesters.take(now, who, bytes); q.over {
+	if q.over = who.own > 0 || !r.requesters.take(now, who, bytes); q.over {
 		r.over.Push(q)
 	} else {
 		r.within.Push(q)

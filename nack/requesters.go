@@ -21,6 +21,7 @@ type requester struct {
 	filled mono.Time // when tokens was brought up to date
 	tokens int64     // whole bytes, negative in debt
 	part   uint64    // and of the next one, in units of 1/1e9: below 1e9
+	own    int64     // bytes a second that are all it may cause; 0: the common share, beyond which it waits for others
 	links  [1]link[*requester]
 }
 
@@ -40,8 +41,32 @@ func newRequesters(max int, share int64) requesters {
 	return requesters{max: max, share: share, byAddr: make(map[netip.Addr]*requester)}
 }
 
-// burst returns the capacity of a bucket in bytes: at least 1, so that the least share gives something.
-func (t *requesters) burst() int64 { return max(1, t.share/int64(time.Second/shareBurst)) }
+// shareOf returns what fills q's bucket, in bytes a second; 0 or less: it needs none.
+func (t *requesters) shareOf(q *requester) int64 {
+	if q.own > 0 {
+		return q.own
+	}
+	return t.share
+}
+
+// burstOf returns the capacity of the bucket of a share in bytes: at least 1, so that the least share gives something.
+func burstOf(share int64) int64 { return max(1, share/int64(time.Second/shareBurst)) }
+
+// limit gives q a share of its own, or with 0 the common one again. What it has in its bucket stays, as far as the new one holds it; what it
+// owes of the common one it does not owe any more: for a small share, one repair of before could be the debt of minutes.
+func (t *requesters) limit(now mono.Time, q *requester, own int64) {
+	if q.own == own {
+		return
+	}
+	t.within(now, q)
+	if q.own == 0 {
+		q.tokens = max(q.tokens, 0)
+	}
+	q.own, q.filled = own, now
+	if share := t.shareOf(q); share > 0 {
+		q.tokens = min(q.tokens, burstOf(share))
+	}
+}
 
 // get returns the requester at addr, heard now. In a full table it takes the place of the longest silent one, and starts with
 // nothing in its bucket: a flood of invented addresses earns no share.
@@ -54,7 +79,7 @@ func (t *requesters) get(now mono.Time, addr netip.Addr) *requester {
 	if ok {
 		t.seen.remove(q)
 	} else {
-		tokens := t.burst()
+		tokens := burstOf(t.share)
 		if len(t.byAddr) == t.max {
 			tokens = 0
 			t.drop(t.seen.head)
@@ -75,10 +100,11 @@ func (t *requesters) get(now mono.Time, addr netip.Addr) *requester {
 
 // within reports whether q has some of its share left.
 func (t *requesters) within(now mono.Time, q *requester) bool {
-	if t.share <= 0 {
+	share := t.shareOf(q)
+	if share <= 0 {
 		return true
 	}
-	q.fill(uint64(t.share), now.Sub(q.filled), t.burst())
+	q.fill(uint64(share), now.Sub(q.filled), burstOf(share))
 	q.filled = now
 	return q.tokens > 0 || q.tokens == 0 && q.part > 0
 }
@@ -106,7 +132,7 @@ func (t *requesters) take(now mono.Time, q *requester, bytes int) bool {
 	if !t.within(now, q) {
 		return false
 	}
-	if t.share > 0 {
+	if t.shareOf(q) > 0 {
 		q.tokens -= int64(bytes)
 	}
 	return true
