@@ -29,19 +29,26 @@ var (
 	_ func(network, group string, cfg *transport.Config) (*transport.Listener, error)                      = transport.Listen
 	_ func(ctx context.Context, network, group string, cfg *transport.Config) (*transport.Listener, error) = transport.ListenContext
 
-	_ func(*transport.Source, []byte) error                  = (*transport.Source).WriteMessage
-	_ func(*transport.Source) error                          = (*transport.Source).Flush
-	_ func(*transport.Source, context.Context) error         = (*transport.Source).CloseContext
-	_ func(*transport.Source) wire.TSI                       = (*transport.Source).TSI
-	_ func(*transport.Source) transport.SourceStats          = (*transport.Source).Stats
-	_ func(*transport.Listener) (*transport.Receiver, error) = (*transport.Listener).AcceptReceiver
-	_ func(*transport.Receiver, []byte) (int, error)         = (*transport.Receiver).ReadMessage
-	_ func(*transport.Receiver) wire.TSI                     = (*transport.Receiver).TSI
-	_ func(*transport.Receiver) transport.ReceiverStats      = (*transport.Receiver).Stats
-	_ error                                                  = (*transport.LossError)(nil)
-	_ error                                                  = (*transport.ResetError)(nil)
-	_                                                        = []error{transport.ErrSendOnly, transport.ErrReceiveOnly, transport.ErrSourceLost}
-	_                                                        = []transport.Join{transport.JoinStart, transport.JoinNow, transport.JoinTrail}
+	_ func(*transport.Source, []byte) error                            = (*transport.Source).WriteMessage
+	_ func(*transport.Source) error                                    = (*transport.Source).Flush
+	_ func(*transport.Source, context.Context) error                   = (*transport.Source).CloseContext
+	_ func(*transport.Source) wire.TSI                                 = (*transport.Source).TSI
+	_ func(*transport.Source) transport.SourceStats                    = (*transport.Source).Stats
+	_ func(*transport.Listener) (*transport.Receiver, error)           = (*transport.Listener).AcceptReceiver
+	_ func(*transport.Receiver, []byte) (int, error)                   = (*transport.Receiver).ReadMessage
+	_ func(*transport.Receiver) wire.TSI                               = (*transport.Receiver).TSI
+	_ func(*transport.Receiver) transport.ReceiverStats                = (*transport.Receiver).Stats
+	_ func(*transport.Source, context.Context, transport.Quorum) error = (*transport.Source).WaitDelivered
+	_ error                                                            = (*transport.LossError)(nil)
+	_ error                                                            = (*transport.UndeliveredError)(nil)
+	_ error                                                            = (*transport.ResetError)(nil)
+	_                                                                  = []error{transport.ErrSendOnly, transport.ErrReceiveOnly, transport.ErrSourceLost}
+	_                                                                  = []transport.Join{transport.JoinStart, transport.JoinNow, transport.JoinTrail}
+
+	_ = struct {
+		Of    []wire.ReceiverID
+		Count int
+	}(transport.Quorum{})
 
 	_ = struct {
 		Interface                         string
@@ -65,6 +72,7 @@ var (
 		UniformBackoff                    bool
 		FEC                               fec.Config
 		Linger                            time.Duration
+		ReceiverID                        wire.ReceiverID
 		ReceiveOnly                       bool
 		Logger                            *slog.Logger
 		Trace                             func(session.Event)

@@ -132,6 +132,11 @@ type Config struct {
 	// as long while NAKs still come. Negative: not at all. Zero: 2 s.
 	Linger time.Duration
 
+	// ReceiverID is a receiver's name for itself, the same each time it runs and no other's in the group: it lets the source wait
+	// until this receiver has got something (Source.WaitDelivered). wire.NewReceiverID makes one from a name. While one address
+	// answers for an id, others that claim it are not heard. Zero: the receiver takes no part in that.
+	ReceiverID wire.ReceiverID
+
 	// ReceiveOnly makes a Listener send not one packet, for one-way links and silent observers: a gap is reported as soon as
 	// the reordering tolerance (1 ms or two later packets) is over.
 	ReceiveOnly bool

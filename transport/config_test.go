@@ -57,6 +57,7 @@ func TestValidateRefuses(t *testing.T) {
 		"mute repeat":      {Config{ReceiveOnly: true, NAKRepeat: ms}, []string{"ReceiveOnly", "NAKRepeat"}},
 		"mute data":        {Config{ReceiveOnly: true, NAKData: ms}, []string{"ReceiveOnly", "NAKData"}},
 		"mute uniform":     {Config{ReceiveOnly: true, UniformBackoff: true}, []string{"ReceiveOnly", "UniformBackoff"}},
+		"mute confirm":     {Config{ReceiveOnly: true, ReceiverID: 1}, []string{"ReceiveOnly", "ReceiverID"}},
 		"mute trail":       {Config{ReceiveOnly: true, Join: JoinTrail}, []string{"ReceiveOnly", "JoinTrail"}},
 		"unknown join":     {Config{Join: JoinTrail + 1}, []string{"Join"}},
 		"FEC":              {Config{FEC: fec.Config{GroupSize: 48}}, []string{"GroupSize"}},

@@ -16,7 +16,7 @@
 // Each receiver gets exactly the bytes that were sent, in order, or is told exactly what is missing. The source sends each
 // byte about once; a receiver that misses packets asks for them, and the source repeats what was asked for to all, or sends
 // parity, each packet of which repairs another loss at each receiver (Config.FEC). The
-// source does not know its receivers: it neither waits for them nor learns who got what. A receiver that is slower than
+// source does not know its receivers, and does not wait for them unless it is told to (Source.WaitDelivered). A receiver that is slower than
 // Config.Rate for longer than the windows last loses data and is told so by a *LossError in its place. There is no
 // congestion control yet: Rate is the sender's promise to the network.
 //

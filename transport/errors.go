@@ -50,9 +50,11 @@ type ResetError = session.ResetError
 // opError wraps err as package net does: io.EOF and nil stay as they are, everything else is a *net.OpError. A gate's end
 // becomes net.ErrClosed, and a context's deadline os.ErrDeadlineExceeded.
 func opError(op string, local, remote *Addr, err error) error {
+	var undelivered *UndeliveredError
 	switch {
 	case err == nil || err == io.EOF:
 		return err
+	case errors.As(err, &undelivered): // is both
 	case errors.Is(err, gate.ErrClosed):
 		err = net.ErrClosed
 	case errors.Is(err, context.DeadlineExceeded):

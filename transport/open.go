@@ -222,7 +222,7 @@ func (o *opening) peersConfig() session.PeersConfig {
 		Join: c.Join, Unordered: c.Unordered, ReceiveOnly: c.ReceiveOnly,
 		MaxDelay: c.MaxDelay, RepairTimeout: c.RepairTimeout, Expiry: c.Expiry,
 		NAKBackoff: c.NAKBackoff, NAKRepeat: c.NAKRepeat, NAKData: c.NAKData, UniformBackoff: c.UniformBackoff,
-		NoParity: c.FEC.Off,
+		NoParity: c.FEC.Off, ID: c.ReceiverID, Confirm: c.ReceiverID != 0,
 	}
 }
 

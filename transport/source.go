@@ -35,9 +35,11 @@ type Source struct {
 	buffers sync.Pool // of *[]byte, for ReadFrom
 
 	// Guarded by mu:
-	closing bool
-	wants   int // bytes that a writer waits to write: a message's length, or stream
-	flush   flushing
+	closing    bool
+	wants      int // bytes that a writer waits to write: a message's length, or stream
+	flush      flushing
+	deliveries []*delivery // that wait
+	confirmed  uint64      // session.Source.Confirmed when settle looked last
 }
 
 // stream is the value of Source.wants for bytes without boundaries.
@@ -97,6 +99,7 @@ func (s *Source) settle(now mono.Time, t *told) {
 	if s.flush.active && (broken || s.flushed()) {
 		t.gates = append(t.gates, s.out)
 	}
+	s.settleDeliveries(t)
 	if s.closing && (broken || s.source.Finished()) {
 		t.gates = append(t.gates, s.ended)
 	}
@@ -227,7 +230,7 @@ func (s *Source) ReadFrom(r io.Reader) (n int64, err error) {
 }
 
 // Flush returns when all that was written has been handed to the network. It obeys the write deadline and does not wait for
-// delivery: nobody knows how many receivers there are.
+// delivery: see WaitDelivered.
 func (s *Source) Flush() error {
 	return opError("flush", s.local, s.remote, s.flushAll())
 }
@@ -284,6 +287,7 @@ func (s *Source) close(ctx context.Context) error {
 			s.closing = true
 			mark = s.source.Flush(now)
 			s.source.Finish(now)
+			s.closeDeliveries()
 		}
 	})
 	if again {

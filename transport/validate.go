@@ -156,6 +156,9 @@ func (c *Config) validateModes() error {
 			return refuse("ReceiveOnly and %s are both set: who never sends asks for no repair", f.name)
 		}
 	}
+	if c.ReceiverID != 0 {
+		return refuse("ReceiveOnly and ReceiverID are both set: who never sends confirms nothing")
+	}
 	if c.Join == JoinTrail {
 		return refuse("ReceiveOnly and Join: JoinTrail are both set: who never sends cannot ask for what was sent before")
 	}
