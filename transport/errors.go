@@ -50,11 +50,10 @@ type ResetError = session.ResetError
 // opError wraps err as package net does: io.EOF and nil stay as they are, everything else is a *net.OpError. A gate's end
 // becomes net.ErrClosed, and a context's deadline os.ErrDeadlineExceeded.
 func opError(op string, local, remote *Addr, err error) error {
-	var undelivered *UndeliveredError
 	switch {
 	case err == nil || err == io.EOF:
 		return err
-	case errors.As(err, &undelivered): // is both
+	case isUndelivered(err): // is both
 	case errors.Is(err, gate.ErrClosed):
 		err = net.ErrClosed
 	case errors.Is(err, context.DeadlineExceeded):
@@ -68,4 +67,9 @@ func opError(op string, local, remote *Addr, err error) error {
 		e.Net, e.Addr = remote.network, remote
 	}
 	return e
+}
+
+func isUndelivered(err error) bool {
+	var u *UndeliveredError
+	return errors.As(err, &u)
 }
