@@ -37,6 +37,9 @@ type SourceConfig struct {
 	// Parity is how parity is made; GroupSize 0: not at all. Resolved by fec.Config.WithDefaults.
 	Parity fec.Config
 
+	// Congestion makes the source adapt its rate to its receivers, up to Rate; nil: Rate is fixed, and receivers are told and asked nothing.
+	Congestion *CongestionConfig
+
 	First seq.Num // number of the first packet
 	Trace func(Event)
 }

@@ -245,6 +245,8 @@ func (r *Receiver) answerProbe(now mono.Time, asked bool) {
 		if r.group > smallGroup || r.stats.ACKs > 0 {
 			r.answer = noAnswer
 		}
+	case r.report != nil && r.report.pace.Acker == r.report.id: // the source waits for us
+		r.answer.at = min(r.answer.at, max(now, r.report.toldAt.Add(r.report.every)))
 	case r.answer.at == mono.Never:
 		r.answer = answer{from: now, within: answerWithin(r.grtt, r.group), group: r.group}
 		r.answer.draw(r.peers.rng)

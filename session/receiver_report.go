@@ -31,7 +31,8 @@ type reporting struct {
 	atLead counted   // and what was counted then
 	got    counted   // until now
 
-	toldAt  mono.Time // when the latest report left; Never before
+	told    seq.Num   // lead of the latest report
+	toldAt  mono.Time // when it left; Never before
 	room    int       // in it
 	at      mono.Time // when an ACK is due; Never when none is
 	repeats uint8     // of the news that there is room again
@@ -57,6 +58,7 @@ const (
 	reportMost    = time.Second
 	firstReport   = time.Millisecond       // first reports wait up to this in small groups,
 	firstReportOf = 250 * time.Millisecond // and in large ones no longer than this, for the first guess of the round trip may be far too long
+	lastReport    = 8                      // intervals until the acker tells the end of what came once more
 	slowTrips     = 3                      // round trips that less than Pace.Slow came,
 	slowLeast     = 20 * time.Millisecond  // or this long,
 	slowMost      = time.Second
@@ -69,7 +71,7 @@ const (
 // learnPace takes what an SPM says of the rate.
 func (r *Receiver) learnPace(now mono.Time, p *wire.Pace) {
 	q := r.report
-	if !p.On || r.peers.cfg.ReceiveOnly {
+	if !p.On || p.Every == 0 || r.peers.cfg.ReceiveOnly {
 		if q != nil {
 			q.pace, q.at, q.speak = wire.Pace{}, mono.Never, noAnswer
 		}
@@ -259,7 +261,11 @@ func (r *Receiver) addReport(now mono.Time, p *wire.Packet) {
 		q.floor = slowAgain
 	}
 	q.speak, q.at = noAnswer, mono.Never
-	if q.repeats > 0 { // if this is lost, nobody asks again
+	if q.pace.Acker == q.id && q.told != q.lead {
+		q.at = now.Add(lastReport * q.every) // once more, unless something new comes: nobody asks for the last one if it is lost
+	}
+	q.told = q.lead
+	if q.repeats > 0 { // the same
 		q.at = now.Add(roomAgain << (roomRepeats - q.repeats))
 		q.repeats--
 	}

@@ -44,6 +44,7 @@ type Source struct {
 	joinable  bool      // the trail still stands at the first packet
 
 	parity  *sourceParity  // nil: no parity
+	pace    *sourcePace    // nil: the rate is fixed
 	confirm *sourceConfirm // nil until somebody waited for delivery
 	spm     spmSchedule
 	end     ending
@@ -79,13 +80,14 @@ func NewSource(now mono.Time, cfg SourceConfig) *Source {
 		clock:       now,
 		sampledAt:   mono.Never,
 		beganAt:     mono.Never,
-		limiter:     flow.NewLimiter(flow.LimiterConfig{Rate: cfg.Rate, RepairShare: cfg.RepairShare}, now),
+		pace:        newSourcePace(now, cfg, packetBytes),
 		partialAt:   mono.Never,
 		joinable:    true,
 		spm:         newSPMSchedule(now, cfg),
 		end:         ending{sentAt: mono.Never, deadline: mono.Never},
 		asked:       make([]seq.Num, 0, wire.MaxNAKs),
 	}
+	s.limiter = flow.NewLimiter(flow.LimiterConfig{Rate: s.rate(), RepairShare: cfg.RepairShare}, now)
 	s.grtt.Init(cfg.InitialGRTT)
 	s.lag.Init(cfg.InitialGRTT)
 	s.repairs = nack.NewRepairs(nack.RepairsConfig{
@@ -98,16 +100,16 @@ func NewSource(now mono.Time, cfg SourceConfig) *Source {
 	s.parity = newSourceParity(cfg)
 	s.tune(now)
 	s.bound(now)
-	s.maxUnsent = unsentLimit(cfg)
+	s.maxUnsent = unsentLimit(cfg, s.rate())
 	return s
 }
 
 // unsentLimit is max(256 KB, 10 ms of Rate), at most a quarter of the window and at least one packet.
-func unsentLimit(cfg SourceConfig) int {
+func unsentLimit(cfg SourceConfig, rate flow.Rate) int {
 	quarter := cfg.Slots / 4 * cfg.Room.Stream()
 	limit := quarter
-	if cfg.Rate != flow.Unlimited {
-		limit = int(min(max(256<<10, cfg.Rate.Bytes(10*time.Millisecond)), int64(quarter)))
+	if rate != flow.Unlimited {
+		limit = int(min(max(256<<10, rate.Bytes(10*time.Millisecond)), int64(quarter)))
 	}
 	return max(limit, cfg.Room.Stream())
 }
@@ -139,7 +141,7 @@ func (s *Source) hold(now mono.Time) time.Duration {
 		return s.cfg.WindowHold
 	}
 	least := holdMin
-	if s.cfg.Rate == flow.Unlimited {
+	if s.rate() == flow.Unlimited {
 		least = holdUnlimited
 	}
 	late := min(5*s.lag.Value(now)/2, maxInterval)
@@ -153,7 +155,7 @@ func (s *Source) hold(now mono.Time) time.Duration {
 // grace is how much longer a writer waits for a packet that is still being repaired. Without a rate the repairs are what
 // brings the source down to what its receivers can take.
 func (s *Source) grace() time.Duration {
-	if s.cfg.Rate == flow.Unlimited {
+	if s.rate() == flow.Unlimited {
 		return idleGrace
 	}
 	return repairGrace
@@ -170,8 +172,16 @@ func (s *Source) tune(now mono.Time) {
 	}
 	s.grtt.SetLarge(s.groupSize() > smallGroup)
 	s.repairs.SetGroup(grtt, mean, s.groupSize())
-	if s.cfg.Rate != flow.Unlimited {
-		s.repairs.SetShare(int64(float64(s.cfg.Rate) / 8 * s.cfg.ReceiverShare))
+	if s.pace != nil {
+		s.pace.group.SetSize(s.groupSize())
+	}
+	s.setShare()
+}
+
+// setShare has the part of the rate that one receiver may cause repairs for follow the rate.
+func (s *Source) setShare() {
+	if r := s.rate(); r != flow.Unlimited {
+		s.repairs.SetShare(int64(float64(r) / 8 * s.cfg.ReceiverShare))
 	}
 }
 
@@ -183,14 +193,14 @@ func (s *Source) Deadline() mono.Time {
 	if s.end.forgotten {
 		return mono.Never
 	}
-	d := min(s.partialAt, max(s.spm.deadline(), s.limiter.ControlAt(s.clock)), s.reclaimAt(), s.finishAt(), s.parityAt())
+	d := min(s.partialAt, max(s.spm.deadline(), s.limiter.ControlAt(s.clock)), s.reclaimAt(), s.finishAt(), s.parityAt(), s.paceAt())
 	if s.repairs.NCFPending() {
 		d = min(d, s.limiter.ControlAt(s.clock))
 	}
 	if s.repairs.Pending() > 0 {
 		d = min(d, s.limiter.RepairAt(s.clock, s.unsent() > 0))
 	}
-	if s.unsent() > 0 {
+	if s.unsent() > 0 && (s.pace == nil || s.allowed(s.clock) > 0) {
 		d = min(d, s.limiter.DataAt(s.clock))
 	}
 	if s.confirm != nil {
@@ -210,6 +220,9 @@ func (s *Source) Advance(now mono.Time) {
 	}
 	if s.parity != nil && now >= s.parity.closeAt {
 		s.closeGroup()
+	}
+	if s.pace != nil {
+		s.advancePace(now)
 	}
 	s.reclaim(now)
 	if s.confirm != nil {
@@ -253,17 +266,18 @@ func (s *Source) Poll(now mono.Time, t *Transmit) bool {
 	if s.aheadDue() >= 0 && s.limiter.Data(now) && s.sendAhead(now, t) {
 		return true
 	}
-	if s.unsent() > 0 && s.limiter.Data(now) {
+	if s.maySend(now) && s.limiter.Data(now) {
 		s.sendData(now, t)
 		return true
 	}
+	s.rest(now)
 	return false
 }
 
 // sendData fills t with a run of new packets of one length (the last may be shorter), as UDP segmentation needs it.
 func (s *Source) sendData(now mono.Time, t *Transmit) {
 	next := s.window.Next()
-	most := min(s.unsent(), s.limiter.RunPackets(s.packetBytes))
+	most := min(s.allowed(now), s.unsent(), s.limiter.RunPackets(s.packetBytes))
 	p := s.dataHeader(wire.TypeODATA)
 	n, payload := 0, 0
 	for n < most {
@@ -283,7 +297,9 @@ func (s *Source) sendData(now mono.Time, t *Transmit) {
 	}
 	s.window.Sent(now, n)
 	s.beganAt = min(s.beganAt, now)
-	s.limiter.TookData(now, s.count(t, n))
+	bytes := s.count(t, n)
+	s.limiter.TookData(now, bytes)
+	s.gone(now, n, bytes)
 	s.dataGone(now, n)
 	s.spm.dataSent(now)
 	if s.ended() {
@@ -394,7 +410,8 @@ func (s *Source) trace(now mono.Time, kind EventKind, r seq.Range) {
 // Stats returns what was counted so far.
 func (s *Source) Stats() SourceStats {
 	st := s.stats
-	st.Rate = s.cfg.Rate
+	st.Rate = s.rate()
+	s.paceStats(&st)
 	st.GRTT, st.GroupSize = s.grtt.Value(s.clock), s.groupSize()
 	st.Window, st.Trail, st.Lead = s.window.Slots(), s.window.Trail(), s.window.Lead()
 	st.Unsent, st.RepairsQueued = s.window.Unsent(), s.repairs.Pending()

@@ -192,7 +192,9 @@ func (s *Source) sendAhead(now mono.Time, t *Transmit) bool {
 		}
 	}
 	if sent > 0 {
-		s.limiter.TookData(now, s.count(t, sent))
+		bytes := s.count(t, sent)
+		s.limiter.TookData(now, bytes)
+		s.gone(now, 0, bytes)
 	}
 	return sent > 0
 }

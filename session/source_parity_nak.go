@@ -57,13 +57,18 @@ func (s *Source) handleParityNAK(now mono.Time, m Meta, p *wire.Packet) {
 		case base.Less(trail):
 			s.stats.NAKsTooLate++
 			s.spm.ask(now)
-			s.lag.Sample(now, min(2*s.lag.Value(now), s.late))
+			if s.pace == nil || !s.pace.ignored {
+				s.lag.Sample(now, min(2*s.lag.Value(now), s.late))
+			}
 			continue
 		case cover < 1:
 			s.stats.Refused.Malformed++
 			continue
 		case !s.fits(base, cover):
 			s.deny(base)
+			continue
+		case !s.grants(now):
+			s.stats.Refused.Unsupported++
 			continue
 		}
 		switch s.repairs.ParityNAK(now, m.From, base, count, seen, s.packetBytes) {
@@ -75,6 +80,9 @@ func (s *Source) handleParityNAK(now mono.Time, m Meta, p *wire.Packet) {
 			s.stats.Refused.Unsupported++
 			continue
 		case nack.Queued:
+			if !s.granted(now, count*s.packetBytes) {
+				continue
+			}
 			if age := now.Sub(s.window.LastSent(base.Add(cover - 1))); age < 2*s.hold(now) {
 				s.lag.Sample(now, min(age, s.late))
 			}

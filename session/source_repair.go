@@ -31,6 +31,9 @@ func (s *Source) Handle(now mono.Time, m Meta, p *wire.Packet) {
 		return
 	}
 	s.heard = true
+	if !s.hear(now, m, p) {
+		return
+	}
 	switch p.Type {
 	case wire.TypeNAK:
 		s.handleNAK(now, m, p)
@@ -87,7 +90,9 @@ func (s *Source) handleNAK(now mono.Time, m Meta, p *wire.Packet) {
 	if !late.Empty() {
 		// Silence lets the receiver wait in vain; the trail in an SPM tells it.
 		s.spm.ask(now)
-		s.lag.Sample(now, min(2*s.lag.Value(now), s.late))
+		if s.pace == nil || !s.pace.ignored {
+			s.lag.Sample(now, min(2*s.lag.Value(now), s.late))
+		}
 		s.trace(now, EventTrailPassed, late)
 	}
 }
@@ -95,7 +100,12 @@ func (s *Source) handleNAK(now mono.Time, m Meta, p *wire.Packet) {
 // queue books one number that a NAK asked for and that the window holds.
 func (s *Source) queue(now mono.Time, m Meta, n seq.Num) {
 	k, _ := s.window.Get(n)
-	switch s.repairs.NAK(now, m.From, n, len(k.Payload)+wire.HeadData+s.cfg.Room.Overhead()) {
+	bytes := len(k.Payload) + wire.HeadData + s.cfg.Room.Overhead()
+	if !s.grants(now) {
+		s.stats.Refused.Unsupported++
+		return
+	}
+	switch s.repairs.NAK(now, m.From, n, bytes) {
 	case nack.Merged:
 		s.stats.NAKsMerged++
 	case nack.HeldOff:
@@ -104,6 +114,9 @@ func (s *Source) queue(now mono.Time, m Meta, n seq.Num) {
 		s.stats.Refused.Unsupported++
 		return
 	case nack.Queued:
+		if !s.granted(now, bytes) {
+			return
+		}
 		// Who joined late asks for what is old, and is not late by that.
 		if age := now.Sub(s.window.LastSent(n)); age < 2*s.hold(now) {
 			s.lag.Sample(now, min(age, s.late))
@@ -118,7 +131,8 @@ func (s *Source) sample(now mono.Time, p *wire.Packet) (rtt time.Duration, ok bo
 	if !p.Options.Set.Has(wire.OptPeer) {
 		return 0, false
 	}
-	if share, told := p.Options.Peer.LossShare(); told && s.parity != nil {
+	ignored := s.pace != nil && s.pace.ignored
+	if share, told := p.Options.Peer.LossShare(); told && s.parity != nil && !ignored {
 		s.parity.control.Loss(share)
 		s.replan(now)
 	}
@@ -126,11 +140,21 @@ func (s *Source) sample(now mono.Time, p *wire.Packet) (rtt time.Duration, ok bo
 	if rtt < 0 || rtt >= time.Minute {
 		return 0, false
 	}
+	if ignored {
+		return rtt, true
+	}
 	s.grtt.Sample(now, min(rtt, s.far))
 	s.mean.Sample(min(rtt, s.far))
+	if p.Options.Peer.Flags&peerUnasked != 0 && p.Type == wire.TypeACK && s.sampledAt != mono.Never {
+		return rtt, true // the acker's say nothing of the others: they are asked all the same
+	}
 	if s.probing {
 		s.probing = false
-		s.spm.askedAt = now
+		if s.pace == nil || s.sampledAt == mono.Never {
+			s.spm.askedAt = now
+		} else {
+			s.spm.ask(now)
+		}
 		if s.groupSize() > smallGroup {
 			s.spm.start = finSPMs // more than once: of a million who would answer, one in a hundred does not hear the first
 		}
@@ -197,7 +221,9 @@ func (s *Source) sendRepairs(now mono.Time, t *Transmit) bool {
 	if sent == 0 {
 		return false
 	}
-	s.limiter.TookRepair(now, s.count(t, sent))
+	bytes := s.count(t, sent)
+	s.limiter.TookRepair(now, bytes)
+	s.gone(now, 0, bytes)
 	s.spm.dataSent(now)
 	return true
 }

@@ -97,6 +97,7 @@ func (s *Source) spmHead(now mono.Time) *wire.Packet {
 		Time: micros(now), GRTT: flow.EncodeGRTT(s.grtt.Value(now)), GroupSize: flow.EncodeGroupSize(s.groupSize()),
 		Port: s.cfg.NAKPort, Window: uint32(s.cfg.Slots),
 	}
+	s.addPace(now, &o.Peer)
 	s.addConfirm(now, &o.Peer.Pace)
 	return p
 }
@@ -150,5 +151,5 @@ func (s *Source) probe(now mono.Time) bool {
 			interval = answerSpread
 		}
 	}
-	return s.sampledAt == mono.Never || s.waited || now.Sub(s.sampledAt) >= interval
+	return s.pace.asks(now) || s.sampledAt == mono.Never || s.waited || now.Sub(s.sampledAt) >= interval
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/seq"
+	"github.com/rmcast/rmcast/wire"
 )
 
 // SourceStats is what a Source counted since it began, and where it stands. Bytes are payload unless the name says IP.
@@ -33,6 +34,17 @@ type SourceStats struct {
 	Window                int           // slots
 	Trail, Lead           seq.Num       // TXW_TRAIL, TXW_LEAD
 	Unsent, RepairsQueued int           // packets
+
+	// Of a source that adapts its rate:
+	Phase          flow.Phase // what the control is about
+	Why            flow.Why   // the reason for Rate
+	Capacity       flow.Rate  // what the path to the acker bears, as far as it is known
+	Acker          wire.ReceiverID
+	AckerRate      flow.Rate // what it gets
+	Receivers      int       // that reported of late
+	Slow, Evicted  int       // of them, not followed; and those not served any more
+	WorstLoss      float64   // share
+	RTTMin, RTTMax time.Duration
 }
 
 // RefusedStats counts packets that were well formed and still not taken, by reason.

@@ -130,7 +130,7 @@ func (g *Group) handleShared(e *event) {
 // gather takes back receivers that are again as all others are.
 func (c *class) gather() {
 	g, n := c.g, c.g.n
-	if c.waits || n.sources > 1 {
+	if c.waits || n.apart {
 		return
 	}
 	c.begin()

@@ -19,7 +19,7 @@ type GroupConfig struct {
 	// Hollow keeps lengths and not bytes, for large groups: Delivered has no Data, and windows no bound in bytes.
 	Hollow bool
 	// Shared lets receivers that heard the same share one engine until they differ: for very large groups. A network with a
-	// second source gives each its own. Whatever is told of a receiver is the same either way, but for the order within an instant.
+	// second source, or with one that adapts its rate to what each of them reports, gives each its own. Whatever is told of a receiver is the same either way, but for the order within an instant.
 	Shared bool
 	// Deliver is told what a receiver's application reads: events of the kinds Delivered, Gap and Ended. It may look at the event and
 	// keep nothing of it.
@@ -94,7 +94,7 @@ func (g *Group) Join() {
 		return
 	}
 	g.blank = session.NewPeers(g.n.now, g.peers, nil)
-	if g.cfg.Shared && g.class == nil && g.n.sources < 2 && g.away == g.count {
+	if g.cfg.Shared && g.class == nil && !g.n.apart && g.away == g.count {
 		g.present, g.away, g.sparse = nil, 0, true
 		g.class = newClass(g)
 		return

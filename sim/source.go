@@ -59,11 +59,7 @@ const (
 func (n *Network) Source(cfg SourceConfig) *Source {
 	s := &Source{n: n, at: n.place(cfg.Switch)}
 	s.host = n.number(owner{source: s}, 1)
-	if n.sources++; n.sources == 2 {
-		for _, c := range n.classes {
-			c.dissolve()
-		}
-	}
+	n.sources++
 	s.SetLinks(cfg.Down, cfg.Up)
 	room, err := wire.NewRoom(mtu, !n.cfg.V4, false)
 	if err != nil {
@@ -79,6 +75,12 @@ func (n *Network) Source(cfg SourceConfig) *Source {
 		cfg.Engine(&c)
 	}
 	checkPower("Slots", c.Slots)
+	if !n.apart && (n.sources > 1 || c.Congestion != nil) {
+		n.apart = true
+		for _, k := range n.classes {
+			k.dissolve()
+		}
+	}
 	trace := c.Trace
 	c.Trace = func(e session.Event) {
 		if trace != nil {
