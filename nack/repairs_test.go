@@ -71,27 +71,48 @@ type repairsModel struct {
 	order  []item               // of items
 	tokens map[netip.Addr]int64 // in 1e-9 bytes
 	filled map[netip.Addr]mono.Time
-	r      *Repairs // asked which item gave way in a full queue
-	ncfs   []item   // pending, the longest waiting first
-	sent   []item   // not queued, in the order of their repairs
+	own    map[netip.Addr]int64 // shares of their own
+	r      *Repairs             // asked which item gave way in a full queue
+	ncfs   []item               // pending, the longest waiting first
+	sent   []item               // not queued, in the order of their repairs
+}
+
+// meet has from known, with a full bucket of the common share.
+func (m *repairsModel) meet(now mono.Time, from netip.Addr) {
+	if _, known := m.filled[from]; !known {
+		m.tokens[from], m.filled[from] = max(1, m.cfg.ReceiverShare/10)*1e9, now
+	}
 }
 
 func (m *repairsModel) take(now mono.Time, from netip.Addr, bytes int) bool {
-	share, burst := m.cfg.ReceiverShare, m.cfg.ReceiverShare/10*1e9
+	m.meet(now, from)
+	share := m.cfg.ReceiverShare
+	if m.own[from] > 0 {
+		share = m.own[from]
+	}
 	if share <= 0 {
 		return true
 	}
-	have, known := m.tokens[from]
-	if !known {
-		have, m.filled[from] = burst, now
-	}
-	have = min(have+share*int64(now.Sub(m.filled[from])), burst)
+	have := min(m.tokens[from]+share*int64(now.Sub(m.filled[from])), max(1, share/10)*1e9)
 	m.tokens[from], m.filled[from] = have, now
 	if have <= 0 {
 		return false
 	}
 	m.tokens[from] -= int64(bytes) * 1e9
 	return true
+}
+
+// share gives from one of its own.
+func (m *repairsModel) share(now mono.Time, from netip.Addr, own int64) {
+	if own == m.own[from] {
+		return
+	}
+	m.take(now, from, 0)
+	if m.own[from] == 0 {
+		m.tokens[from] = max(m.tokens[from], 0)
+	}
+	m.own[from], m.filled[from] = own, now
+	m.take(now, from, 0)
 }
 
 func (m *repairsModel) queued(over bool) (list []item) {
@@ -120,7 +141,7 @@ func (m *repairsModel) admit(now mono.Time, from netip.Addr) bool {
 	if m.pendingCount() < m.cfg.MaxQueued {
 		return true
 	}
-	if m.cfg.ReceiverShare <= 0 || len(m.queued(true)) == 0 || !m.take(now, from, 0) {
+	if m.own[from] > 0 || len(m.queued(true)) == 0 || !m.take(now, from, 0) {
 		return false
 	}
 	m.forget(m.gaveWay())
@@ -140,24 +161,25 @@ func (m *repairsModel) get(i item) *asked {
 }
 
 func (m *repairsModel) nak(now mono.Time, from netip.Addr, n seq.Num, bytes int) (v Verdict) {
+	m.meet(now, from)
 	i := item{n: n}
 	q := m.items[i]
 	switch {
 	case q != nil && q.need > 0:
 		v = Merged
-		if q.fair == 0 && m.take(now, from, q.bytes) {
+		if q.fair == 0 && m.own[from] == 0 && m.take(now, from, q.bytes) {
 			q.fair = 1
 		}
 	case q != nil && q.sentAt >= 0 && now < q.sentAt.Add(m.cfg.HoldOff):
 		v = HeldOff
 	default:
-		if !m.admit(now, from) {
+		if !m.admit(now, from) || m.own[from] > 0 && !m.take(now, from, bytes) {
 			return Refused
 		}
 		q = m.get(i)
 		m.unsend(i)
 		q.need, q.bytes = 1, bytes
-		if m.take(now, from, bytes) {
+		if m.own[from] == 0 && m.take(now, from, bytes) {
 			q.fair = 1
 		}
 	}
@@ -166,6 +188,7 @@ func (m *repairsModel) nak(now mono.Time, from netip.Addr, n seq.Num, bytes int)
 }
 
 func (m *repairsModel) parityNAK(now mono.Time, from netip.Addr, base seq.Num, count int, seen mono.Time, bytes int) (v Verdict) {
+	m.meet(now, from)
 	i := item{base, true}
 	q := m.items[i]
 	need := count
@@ -179,6 +202,21 @@ func (m *repairsModel) parityNAK(now mono.Time, from netip.Addr, base seq.Num, c
 	if need > 0 && (q == nil || q.need == 0) && !m.admit(now, from) {
 		return Refused
 	}
+	if m.own[from] > 0 { // what is queued costs it nothing, more must be paid
+		paid := 0
+		if q != nil {
+			paid = q.need
+		}
+		for paid < need && m.take(now, from, bytes) {
+			paid++
+		}
+		if paid == 0 && need > 0 {
+			return Refused
+		}
+		if paid < need {
+			need, count = paid, count-(need-paid)
+		}
+	}
 	q = m.get(i)
 	switch {
 	case need <= 0:
@@ -190,7 +228,7 @@ func (m *repairsModel) parityNAK(now mono.Time, from netip.Addr, base seq.Num, c
 		m.unsend(i)
 	}
 	q.need = max(q.need, need)
-	for q.fair < need && m.take(now, from, bytes) {
+	for q.fair < need && m.own[from] == 0 && m.take(now, from, bytes) {
 		q.fair++
 	}
 	m.confirm(now, i, count)
@@ -292,7 +330,7 @@ func repairsBesideModel(t *rapid.T) {
 		cfg.ReceiverShare = 10 * rapid.Int64Range(1, 20000).Draw(t, "share")
 	}
 	r := NewRepairs(cfg)
-	m := &repairsModel{r: r, cfg: cfg, items: map[item]*asked{}, tokens: map[netip.Addr]int64{}, filled: map[netip.Addr]mono.Time{}}
+	m := &repairsModel{r: r, cfg: cfg, items: map[item]*asked{}, tokens: map[netip.Addr]int64{}, filled: map[netip.Addr]mono.Time{}, own: map[netip.Addr]int64{}}
 	trail := rapid.SampledFrom([]seq.Num{0, 1<<31 - 20, 1<<32 - 20}).Draw(t, "trail")
 	now := mono.Time(0)
 	const k = 8
@@ -339,6 +377,15 @@ func repairsBesideModel(t *rapid.T) {
 				}
 				n += 2
 			}
+		},
+		"share": func(t *rapid.T) {
+			from := addr(rapid.IntRange(0, 3).Draw(t, "from"))
+			share := 10 * rapid.OneOf(rapid.Just(int64(0)), rapid.Int64Range(1, 20000), rapid.Int64Range(1e8, 2e8)).Draw(t, "share")
+			m.meet(now, from)
+			r.NAK(now, from, trail, 40) // so that both know it from now on
+			m.nak(now, from, trail, 40)
+			r.SetShareOf(now, from, share)
+			m.share(now, from, share)
 		},
 		"parityNAK": func(t *rapid.T) {
 			from, n := addr(rapid.IntRange(0, 3).Draw(t, "from")), base(t)

@@ -59,12 +59,12 @@ func (t *requesters) limit(now mono.Time, q *requester, own int64) {
 		return
 	}
 	t.within(now, q)
-	if q.own == 0 {
-		q.tokens = max(q.tokens, 0)
+	if q.own == 0 && q.tokens < 0 {
+		q.tokens, q.part = 0, 0
 	}
 	q.own, q.filled = own, now
-	if share := t.shareOf(q); share > 0 {
-		q.tokens = min(q.tokens, burstOf(share))
+	if share := t.shareOf(q); share > 0 && q.tokens >= burstOf(share) {
+		q.tokens, q.part = burstOf(share), 0
 	}
 }
 
