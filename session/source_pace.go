@@ -1,6 +1,7 @@
 package session
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/rmcast/rmcast/flow"
@@ -23,10 +24,11 @@ type CongestionConfig struct {
 type sourcePace struct {
 	control *flow.Congestion
 	group   *flow.Group
-	share   float64   // of the rate, for repairs to receivers that are not followed
+	share   float64   // of the rate, for repairs to one receiver that is not followed
 	rate    flow.Rate // of the limiter
 
 	acker   wire.ReceiverID // 0: nobody
+	gone    bool            // it fell silent, or is not followed any more
 	lead    seq.Num         // what it said last; or the lead when it was chosen
 	heardAt mono.Time       // its latest report, or when it was chosen
 	flowsAt mono.Time       // when data began to flow after a pause
@@ -40,7 +42,7 @@ type sourcePace struct {
 
 	ignored bool        // the packet at hand comes from a receiver that is not followed,
 	mute    bool        // or from one that does not report
-	spare   flow.Pacer  // what those may have repaired
+	spare   flow.Pacer  // what those may have repaired, all together
 	told    []evicted   // receivers that are told so, the first next
 	foreign foreignLoss // what receivers ask for that do not report
 	events  []flow.GroupEvent
@@ -65,6 +67,8 @@ const (
 	evictTold     = 3 * time.Second        // an evicted receiver is told for so long, and again when it is heard
 	mostTold      = 64                     // receivers that are told so at once
 	foreignPeriod = 250 * time.Millisecond // measures of loss by NAKs take so long,
+	silentPackets = 8                      // that the acker may lose, or the reports of which
+	spareMost     = 0.1                    // of the rate, for repairs to all receivers that are not followed
 	foreignLeast  = 64                     // and so many packets
 	heartbeatGap  = 4                      // packets that a pause lasts until SPMs tell the lead: at low rates, there is one after each,
 	heartbeatMost = 100 * time.Millisecond // but no longer than this
@@ -90,8 +94,9 @@ func newSourcePace(now mono.Time, cfg SourceConfig, packetBytes int) *sourcePace
 	return q
 }
 
+// spareRate is what all receivers that are not followed may have repaired together.
 func (q *sourcePace) spareRate() flow.Rate {
-	return max(flow.Rate(float64(q.rate)*q.share), flow.Kbps)
+	return max(flow.Rate(float64(q.rate)*max(q.share, spareMost)), flow.Kbps)
 }
 
 // rate is that of all the source sends, as far as it is known.
@@ -104,10 +109,18 @@ func (s *Source) rate() flow.Rate {
 
 // hear takes the report in a packet to the source. It reports false for receivers that are not served.
 func (s *Source) hear(now mono.Time, m Meta, p *wire.Packet) bool {
-	q := s.pace
-	if q == nil {
+	if s.pace == nil {
 		return true
 	}
+	served := s.hearReport(now, m, p)
+	if served && p.Type == wire.TypeNAK {
+		s.limit(now, m.From)
+	}
+	return served
+}
+
+func (s *Source) hearReport(now mono.Time, m Meta, p *wire.Packet) bool {
+	q := s.pace
 	o := &p.Options.Peer
 	q.ignored, q.mute = false, false
 	if !p.Options.Set.Has(wire.OptPeer) || !o.Report.On {
@@ -139,6 +152,7 @@ func (s *Source) hear(now mono.Time, m Meta, p *wire.Packet) bool {
 		x.RTT = rtt
 	}
 	d, acker := q.group.Report(now, x)
+	s.tellGroup(now)
 	chosen := s.elect(now)
 	if r.ID == q.acker {
 		if chosen || q.lead.Less(r.Lead) {
@@ -151,7 +165,6 @@ func (s *Source) hear(now mono.Time, m Meta, p *wire.Packet) bool {
 	}
 	q.ignored = !q.group.Follows(m.From)
 	s.follow(now)
-	s.tellGroup(now)
 	return true
 }
 
@@ -168,6 +181,9 @@ func (s *Source) elect(now mono.Time) bool {
 	}
 	q.lead, q.heardAt = s.window.Lead(), now // what is under way is not known of the new one
 	if ok {
+		if q.gone {
+			q.control.Blind(now) // it was the slowest: what the others can take is to be found out quickly
+		}
 		q.control.Switched(now, pace)
 		s.spm.askedAt = now
 	} else {
@@ -175,6 +191,7 @@ func (s *Source) elect(now mono.Time) bool {
 		q.probe = true
 		s.spm.ask(now)
 	}
+	q.gone = false
 	s.traceID(now, EventAcker, q.acker)
 	return true
 }
@@ -188,10 +205,12 @@ func (s *Source) tellGroup(now mono.Time) {
 		switch e.Kind {
 		case flow.GroupSlow:
 			s.traceID(now, EventSlow, id)
+			q.gone = q.gone || id == q.acker
 		case flow.GroupRecovered:
 			s.traceID(now, EventRecovered, id)
 		case flow.GroupEvicted:
 			s.traceID(now, EventEvicted, id)
+			q.gone = q.gone || id == q.acker
 			s.tellEvicted(now, id)
 		}
 	}
@@ -302,13 +321,18 @@ func (s *Source) maySend(now mono.Time) bool {
 	return false
 }
 
+// silence is how long the acker may say nothing: so that at low rates it had something to say several times.
+func (q *sourcePace) silence(packetBytes int) time.Duration {
+	return max(q.control.Silence(), silentPackets*q.rate.Duration(int64(packetBytes)))
+}
+
 // silentAt is when the acker counts as gone: it has not reported while data was under way and more is waiting.
 func (s *Source) silentAt() mono.Time {
 	q := s.pace
 	if q.acker == 0 || s.unsent() == 0 || !q.lead.Less(s.window.Lead()) {
 		return mono.Never
 	}
-	return max(q.heardAt, q.flowsAt).Add(q.control.Silence())
+	return max(q.heardAt, q.flowsAt).Add(q.silence(s.packetBytes))
 }
 
 // paceAt is when Advance has something to do about the rate.
@@ -326,9 +350,11 @@ func (s *Source) advancePace(now mono.Time) {
 	q.control.Advance(now)
 	q.group.Advance(now)
 	if now >= s.silentAt() {
+		q.gone = true
 		q.group.Silent(now)
 		q.heardAt = now
 	}
+	s.tellGroup(now)
 	s.elect(now)
 	if now >= q.askAt {
 		q.ask = min(2*q.ask, overdueMax)
@@ -337,7 +363,6 @@ func (s *Source) advancePace(now mono.Time) {
 		s.spm.ask(now)
 	}
 	s.follow(now)
-	s.tellGroup(now)
 }
 
 // rest tells that nothing waits to be sent.
@@ -385,8 +410,17 @@ func (s *Source) addPace(now mono.Time, o *wire.Peer) {
 	}
 }
 
+// limit gives a receiver whose NAK is at hand the share of repairs that it may cause: a small one if it is not followed.
+func (s *Source) limit(now mono.Time, from netip.Addr) {
+	q, share := s.pace, int64(0)
+	if q.ignored {
+		share = max(int64(float64(q.rate)/8*q.share), 1)
+	}
+	s.repairs.SetShareOf(now, from, share)
+}
+
 // grants reports whether what the packet at hand asks for may be repaired: receivers that are not followed have a small part of the rate
-// for all of them.
+// for all of them, too.
 func (s *Source) grants(now mono.Time) bool {
 	return s.pace == nil || !s.pace.ignored || s.pace.spare.Open(now)
 }
