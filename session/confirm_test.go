@@ -120,6 +120,15 @@ func TestConfirmInARoundTrip(t *testing.T) {
 	}
 }
 
+// Before anything is written a wait is for the receivers to be there.
+func TestConfirmPresence(t *testing.T) {
+	n := newReplicas(t, 1, 5, nil)
+	n.mustWait(Quorum{Of: []wire.ReceiverID{1, 2, 3, 4, 5}}, time.Second)
+	if _, ok := n.wait(Quorum{Count: 6}, time.Second); ok {
+		t.Error("six of five receivers are there")
+	}
+}
+
 // A large message: its parts cause no more than one ACK of a receiver in each interval.
 func TestConfirmStream(t *testing.T) {
 	n := newReplicas(t, 1, 5, nil)

@@ -278,6 +278,6 @@ func (s *Source) confirmer(now mono.Time, from netip.Addr, q *wire.Report) *conf
 		}
 		c.list = slices.Insert(c.list, at, confirmer{})
 	}
-	c.list[at] = confirmer{id: q.ID, from: from, start: q.Start, front: q.Start}
+	c.list[at] = confirmer{id: q.ID, from: from, start: q.Start, front: q.Front.Add(-1)} // so that q tells something new
 	return &c.list[at]
 }
