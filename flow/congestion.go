@@ -13,6 +13,7 @@ const DefaultMinRate = 100 * Kbps
 
 const (
 	firstWindow   = 32      // packets under way before anything is known
+	spareWindow   = 8       // packets beyond what the path holds; with loss, reports of few packets come late
 	leastWindow   = 4       // packets; fewer, and one lost report stops everything
 	blindWindow   = 1 << 30 // numbers: no bound
 	fastest       = 1e12    // bit/s: what Unlimited means to the estimates
@@ -46,7 +47,7 @@ type CongestionConfig struct {
 //	          ┌──────────────────────────────────────────────────┐
 //	          ▼       delivery grows       queue                 │
 //	       Startup ──── no longer ────► Drain ── empty ──► Cruise ── 6 rounds ──► Probe
-//	      (2.5 x C)                    (0.75 x C)  │        (1 x C)              (1.25 x C)
+//	      (2.5 x C)                    (0.75 x D)  │        (1 x C)              (1.25 x C)
 //	                                     ▲ ▲       │                                │
 //	                                     │ └───────┼────────────────────────────────┘
 //	      the queue empties when we drain│         │never empty: somebody else fills it
@@ -75,15 +76,16 @@ type Congestion struct {
 	why      Why
 
 	sent    sentLog
-	next    seq.Num   // one after the highest number sent
-	lead    seq.Num   // highest number the acker told
-	heard   bool      // somebody reported, since the start or Blind
-	started bool      // something was sent
-	waiting mono.Time // since when a report is due; Never while nothing is under way
-	halved  int       // times the rate was halved for silence
+	next    seq.Num       // one after the highest number sent
+	lead    seq.Num       // highest number the acker told
+	heard   bool          // somebody reported, since the start or Blind
+	started bool          // something was sent
+	waiting mono.Time     // since when a report is due; Never while nothing is under way
+	held    time.Duration // of the latest report
+	halved  int           // times the rate was halved for silence
 
 	path  path
-	round lap
+	lap   lap
 	model model
 	tcp   tcpWindow
 	blind blindRate
@@ -119,7 +121,6 @@ func NewCongestion(now mono.Time, cfg CongestionConfig) *Congestion {
 	c.path.guess = cfg.RTT
 	c.model.capacity = min(float64(cfg.Start), c.max)
 	c.blind.rate = c.model.capacity
-	c.round.begin(now, 0, c.model.capacity)
 	c.set(now)
 	return c
 }
@@ -127,7 +128,7 @@ func NewCongestion(now mono.Time, cfg CongestionConfig) *Congestion {
 // Sent tells what a run took: next is one after the highest number sent so far (unchanged by repairs), bytes are of IP.
 func (c *Congestion) Sent(now mono.Time, next seq.Num, bytes int) {
 	if !c.started {
-		c.started, c.next, c.lead, c.round.end = true, next, next-1, next
+		c.started, c.next, c.lead, c.model.end = true, next, next-1, next
 		c.sent.begin(now, next-1)
 		c.waiting = now
 	}
@@ -137,7 +138,7 @@ func (c *Congestion) Sent(now mono.Time, next seq.Num, bytes int) {
 	c.sent.bytes += int64(max(bytes, 0))
 	if c.next.Less(next) || c.sent.n == 0 {
 		c.next = next
-		c.sent.add(now, next, c.path.smoothed()/128)
+		c.sent.add(sentMark{next: next, at: now, rate: float64(c.rate), tag: c.model.tag, phase: c.phase, calm: c.model.rounds > 0}, c.path.smoothed()/128)
 	}
 }
 
@@ -162,19 +163,36 @@ func (c *Congestion) Delivered(now mono.Time, d Delivery) {
 		c.set(now)
 		return // overtaken by a later one
 	}
-	c.path.sample(now, c.sent.at(d.Lead), d.Held)
+	sent := c.sent.find(d.Lead)
+	c.path.sample(now, sent.at, d.Held)
 	c.clamp(&d)
 	c.lead = d.Lead
 	c.waiting = now
 	if c.next == c.lead+1 {
 		c.waiting = mono.Never
 	}
-	c.round.add(&d, c.path.queue())
+	c.model.seen += d.Expected
+	c.model.took += d.Over
+	if c.phase == Drain && c.path.queue() <= c.path.low() {
+		c.model.drained = true
+	}
+	if c.lap.expected > 0 && c.lap.tag != sent.tag {
+		c.endLap(now)
+	}
+	if c.lap.expected == 0 {
+		c.lap.tag, c.lap.phase, c.lap.calm = sent.tag, sent.phase, sent.calm
+	}
+	c.lap.add(&d, c.held, c.path.queue(), sent.rate)
+	c.held = d.Held
 	if c.phase == Compete {
 		c.tcpDelivered(now, &d)
 	}
-	if c.round.over(c) {
-		c.endRound(now)
+	if c.roundOver() {
+		tag := c.model.tag
+		c.endLap(now)
+		if tag == c.model.tag { // else it entered another phase
+			c.endRound(now)
+		}
 	}
 	c.set(now)
 }
@@ -185,6 +203,7 @@ func (c *Congestion) clamp(d *Delivery) {
 	d.Came = min(max(d.Came, 0), mostDelivery)
 	d.Bytes = min(max(d.Bytes, 0), c.sent.since(d.Lead.Add(-d.Expected)))
 	d.Over = min(max(d.Over, 0), maxRTT)
+	d.Held = min(max(d.Held, 0), maxRTT)
 }
 
 func (c *Congestion) firstReport(now mono.Time) {
@@ -203,7 +222,6 @@ func (c *Congestion) restart(now mono.Time, capacity float64) {
 
 // enter begins a phase, and a round with it.
 func (c *Congestion) enter(now mono.Time, p Phase, why Why) {
-	c.model.before = c.phase
 	if p != Compete && c.cfg.LossIsCongestion && p != Startup && p != Blind {
 		p = Compete
 	}
@@ -211,7 +229,9 @@ func (c *Congestion) enter(now mono.Time, p Phase, why Why) {
 		c.tcp.begin(now, c)
 	}
 	c.phase, c.why = p, why
-	c.model.rounds = 0
+	c.model.tag++
+	c.model.end, c.model.seen, c.model.took, c.model.rounds = c.next, 0, 0, 0
+	c.model.drained = false
 }
 
 // set computes rate and window.
@@ -225,14 +245,14 @@ func (c *Congestion) set(now mono.Time) {
 			r = c.model.capacity
 		}
 	case Drain:
-		r, w = 0.75*r, 0.9*bdp
+		r, w = 0.75*c.model.raw, 0.9*bdp
 	case Cruise:
 		if c.path.queue() > c.path.low() {
 			r *= 0.95
 		}
 		w = 1.5 * bdp
 	case Probe:
-		r, w = 1.25*r, 2*bdp
+		r, w = 1.25*r, 1.5*bdp
 	case Compete:
 		r, w = c.tcp.rate(c)
 	case Blind:
@@ -242,7 +262,6 @@ func (c *Congestion) set(now mono.Time) {
 		r /= 2
 	}
 	r = min(max(r, c.min), c.max)
-	c.round.fastest = max(c.round.fastest, r)
 	c.rate = Rate(r)
 	if c.cfg.Max == Unlimited && r >= c.max {
 		c.rate = Rate(fastest)
@@ -256,7 +275,10 @@ func (c *Congestion) set(now mono.Time) {
 	default:
 		perRun := min(max(r*RunTime.Seconds()/c.packet, 1), MaxRunPackets)
 		unheard := r / c.packet * c.Every().Seconds()
-		c.window = int(min(max(w+2*perRun+unheard, leastWindow), blindWindow))
+		if c.phase != Drain {
+			w += spareWindow
+		}
+		c.window = int(min(max(w+perRun+unheard, leastWindow), blindWindow))
 	}
 }
 

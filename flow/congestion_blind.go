@@ -29,7 +29,7 @@ func (c *Congestion) Switched(now mono.Time, pace Rate) {
 		capacity = float64(pace)
 	}
 	m.forget(max(capacity, c.min))
-	m.reset(max(capacity, c.min))
+	m.reset(max(capacity, c.min), capacity)
 	m.target = m.capacity
 	switch {
 	case c.phase == Blind || c.phase == Startup:
@@ -39,7 +39,7 @@ func (c *Congestion) Switched(now mono.Time, pace Rate) {
 	case c.phase != Compete:
 		c.enter(now, Probe, WhySwitched)
 	}
-	c.round.begin(now, c.next, 0)
+	c.lap = lap{}
 	c.set(now)
 }
 
@@ -72,7 +72,7 @@ func (c *Congestion) Marked(now mono.Time) {
 			c.tcpFall(now)
 		}
 	case Startup, Cruise, Probe:
-		c.model.reset(0.85 * c.model.capacity)
+		c.model.reset(0.85*c.model.capacity, 0.85*c.model.raw)
 		c.enter(now, Drain, WhyMark)
 	}
 	c.set(now)

@@ -9,46 +9,52 @@ import (
 
 const (
 	roundPackets = 16
+	probePause   = 300 * time.Millisecond
+	roundTime    = 20 * time.Millisecond
+	leastLap     = 8
 	keptRounds   = 10
 	cruiseRounds = 6
 	drainRounds  = 4
-	standingMost = 4    // drains in a row that left a queue: somebody else fills it
+	standingMost = 4 // drains in a row that left a queue: somebody else fills it
+	mostNoise    = 0.5
 	excessLoss   = 0.02 // beyond noise
 )
 
-// lap is what was delivered of the numbers sent in one round.
+// lap is what was delivered of the numbers sent in one phase, a round of them or less.
 type lap struct {
-	end           seq.Num // it is over when the lead reaches this
-	began         mono.Time
-	bytes         int64
-	took          time.Duration
-	expected      int
-	came          int
-	reports       int
-	least, most   time.Duration // queue
-	fastest       float64       // highest rate in force since it began
-	fastestBefore float64       // and in the round before, when the numbers delivered now were sent
+	tag         uint32 // of the phase they were sent in
+	phase       Phase
+	calm        bool // Drain had emptied what queue it could
+	bytes       int64
+	leads       time.Duration // between the first and the last lead's arrival
+	reports     time.Duration // between the reports' leaving
+	expected    int
+	came        int
+	least, most time.Duration // queue
+	fastest     float64       // highest rate at which they were sent
 }
 
-func (r *lap) begin(now mono.Time, end seq.Num, rate float64) {
-	before := r.fastest
-	*r = lap{end: end, began: now, fastest: rate, fastestBefore: max(before, rate), least: maxRTT}
-}
-
-func (r *lap) add(d *Delivery, queue time.Duration) {
+func (r *lap) add(d *Delivery, heldBefore, queue time.Duration, rate float64) {
+	if r.expected == 0 {
+		r.least, r.most = queue, queue
+	}
 	r.bytes += d.Bytes
-	r.took += d.Over
+	r.leads += d.Over
+	r.reports += d.Over + d.Held - heldBefore
 	r.expected += d.Expected
 	r.came += d.Came
-	r.reports++
 	r.least, r.most = min(r.least, queue), max(r.most, queue)
-}
-
-func (r *lap) over(c *Congestion) bool {
-	return r.end.LessEq(c.lead) && r.expected >= roundPackets && r.reports > 0
+	r.fastest = max(r.fastest, rate)
 }
 
 func (r *lap) lost() int { return max(r.expected-r.came, 0) }
+
+// exceeds reports whether clearly more was lost than noise, and than can be overlooked.
+func (r *lap) exceeds(noise float64) bool {
+	n := float64(r.expected)
+	excess := float64(r.lost()) - float64(n*noise)
+	return excess > excessLoss*n && float64(excess*excess) > float64(6*n*noise)+1
+}
 
 // loss returns the share of numbers that did not come.
 func (r *lap) loss() float64 {
@@ -58,22 +64,29 @@ func (r *lap) loss() float64 {
 	return float64(r.lost()) / float64(r.expected)
 }
 
-// delivered returns the rate of delivery in bit/s, 0: unknown.
+// delivered returns the rate of delivery in bit/s, 0: unknown. Bytes are counted up to when a report leaves, numbers up to the lead: repairs may
+// have come since.
 func (r *lap) delivered() float64 {
-	if r.took <= 0 {
+	t := max(r.leads, r.reports)
+	if r.leads <= 0 {
 		return 0
 	}
-	return float64(r.bytes) * 8 / r.took.Seconds()
+	return float64(r.bytes) * 8 / t.Seconds()
 }
 
 // model is what is known of the capacity.
 type model struct {
-	capacity float64 // bit/s
-	kept     [keptRounds]float64
+	capacity float64             // bit/s
+	kept     [keptRounds]float64 // capacity by round
+	raws     [keptRounds]float64 // what really came
+	raw      float64             // the most of it, bit/s
 	at       int
-	measured bool // capacity rests on a round
-	before   Phase
-	rounds   int // in this phase
+	measured bool    // capacity rests on a round
+	tag      uint32  // of this phase
+	rounds   int     // in this phase
+	end      seq.Num // the round is over when the lead reaches this
+	seen     int     // numbers delivered in this round
+	took     time.Duration
 	flat     int // rounds of startup without growth
 	full     float64
 	loss     float64
@@ -84,110 +97,134 @@ type model struct {
 	was      float64 // delivery of the latest saturated round, 0: it was none
 	standing int
 	drained  bool
-	target   float64 // capacity before the probe
-	pause    int     // rounds more of cruise after probes in vain
+	alone    float64   // capacity when a drain emptied the queue last
+	target   float64   // capacity before the probe
+	probed   mono.Time // the latest probe
 }
 
 func (m *model) forget(capacity float64) {
-	*m = model{capacity: capacity, measured: m.measured}
+	*m = model{capacity: capacity, measured: m.measured, tag: m.tag}
 }
 
-// take brings a sample into the maximum of the last rounds.
-func (m *model) take(s float64) {
-	m.kept[m.at] = s
+// take brings a sample of the capacity, and what really came, into the maximum of the last rounds.
+func (m *model) take(s, raw float64) {
+	m.kept[m.at], m.raws[m.at] = s, raw
 	m.at = (m.at + 1) % keptRounds
-	m.capacity = 0
-	for _, k := range m.kept {
-		m.capacity = max(m.capacity, k)
+	m.capacity, m.raw = 0, 0
+	for i := range m.kept {
+		m.capacity, m.raw = max(m.capacity, m.kept[i]), max(m.raw, m.raws[i])
 	}
 }
 
-// reset makes s all that is known.
-func (m *model) reset(s float64) {
-	m.kept = [keptRounds]float64{s}
-	m.capacity = s
+// reset makes a sample all that is known.
+func (m *model) reset(s, raw float64) {
+	m.kept, m.raws = [keptRounds]float64{s}, [keptRounds]float64{raw}
+	m.capacity, m.raw = s, min(s, raw)
 }
 
-// endRound draws the conclusions.
-func (c *Congestion) endRound(now mono.Time) {
-	m, r := &c.model, &c.round
+// endLap draws conclusions from what was delivered.
+func (c *Congestion) endLap(now mono.Time) {
+	m, r := &c.model, &c.lap
+	defer func() { *r = lap{} }()
 	d, p := r.delivered(), r.loss()
-	m.loss = p
 	limited := m.limited && c.lead.Less(m.limit)
 	m.limited = limited
-	sentIn := m.before // numbers delivered in this round were sent in the one before
-	if sentIn == Drain && (r.most < c.path.peak/2 || c.path.peak < c.path.low()) {
+	if r.expected < leastLap || d <= 0 {
+		return
+	}
+	m.loss = p
+	if r.phase == Drain && (r.lost() == 0 || r.calm && (r.most < c.path.peak/2 || c.path.peak <= 2*c.path.low())) {
 		m.learn(p, r.expected)
 	}
-	sample := min(d/(1-min(p, 1.25*m.noise+0.005)), r.fastestBefore)
-	congested := p > m.noise+excessLoss && (r.most > c.path.low() || d < 0.9*m.capacity) && !limited
-	saturated := r.least > c.path.low() && !limited
-	grew := sample > 1.25*m.full
+	low := c.path.low()
+	sample := min(d/(1-min(p, float64(1.1*m.noise)+0.005)), r.fastest)
+	saturated := r.least > low && !limited && r.phase != Drain
+	congested := !limited && r.exceeds(m.noise) && (saturated || r.most > c.path.peak/2 && c.path.peak > 2*low || sample < 0.85*m.capacity)
 	switch {
-	case d <= 0:
 	case !m.measured:
 		m.measured = true
-		m.reset(sample)
+		m.reset(sample, d)
 	case limited && sample < m.capacity:
-	case c.phase == Startup:
-		m.take(max(sample, m.capacity))
+	case r.phase == Startup:
+		m.take(max(sample, m.capacity), d)
 	case saturated && m.was > 0 && max(m.was, sample) < m.capacity:
-		m.reset(max(m.was, sample))
+		m.reset(max(m.was, sample), d)
+		m.standing++
 	default:
-		m.take(sample)
+		m.take(sample, d)
 	}
 	m.was = 0
 	if saturated {
 		m.was = sample
 	}
-	phase := c.phase
+	switch {
+	case c.phase == Startup && r.phase == Startup:
+		c.startupLap(now, sample, limited, saturated || r.exceeds(m.noise) && m.flat >= 1 && p > m.noise+0.25, congested && r.most > low)
+	case c.phase == Drain && r.phase == Probe && sample > 1.2*m.target && r.least <= low:
+		m.full, m.flat = sample, 0
+		c.enter(now, Startup, WhyCapacity)
+	case congested && c.phase == Cruise:
+		m.reset(min(m.capacity, max(sample, 0.7*m.capacity)), d)
+		m.standing++
+		c.enter(now, Drain, WhyLoss)
+	case c.phase == Compete:
+		c.tcp.took(d)
+	}
+}
+
+func (c *Congestion) startupLap(now mono.Time, sample float64, limited, full, burst bool) {
+	m := &c.model
+	switch {
+	case sample > 1.25*m.full:
+		m.full, m.flat = sample, 0
+	case !limited:
+		m.flat++
+	}
+	if m.flat >= 3 || m.flat >= 1 && full || burst {
+		c.enter(now, Drain, WhyCapacity)
+	}
+}
+
+// roundOver reports whether the acker has what was to be sent next when the round began, and enough to tell.
+func (c *Congestion) roundOver() bool {
+	m := &c.model
+	if !m.end.LessEq(c.lead) || m.seen < roundPackets {
+		return false
+	}
+	return c.phase == Startup || m.seen >= 4*roundPackets && m.took >= roundTime/4 || m.took >= roundTime
+}
+
+// endRound goes on to the next phase where it is time.
+func (c *Congestion) endRound(now mono.Time) {
+	m := &c.model
+	m.end, m.seen, m.took = c.next, 0, 0
 	m.rounds++
-	m.before = phase
-	switch phase {
-	case Startup:
-		switch {
-		case grew:
-			m.full, m.flat = sample, 0
-		case !limited:
-			m.flat++
-		}
-		if m.flat >= 3 || m.flat >= 1 && (saturated || congested) {
-			c.enter(now, Drain, WhyCapacity)
-			m.before = Startup
-		}
+	switch c.phase {
 	case Drain:
-		m.drained = m.drained || r.least <= c.path.low()
-		switch {
-		case sentIn == Probe && sample > 1.2*m.target && r.least <= c.path.low():
-			m.full, m.flat = sample, 0
-			c.enter(now, Startup, WhyCapacity)
-		case m.rounds >= 2 && m.drained || m.rounds >= drainRounds:
+		// The first round may still lose what overflowed before; where something is lost, the second tells noise.
+		if m.drained && (m.rounds >= 2 || m.loss == 0 && m.noise < 0.001) || m.rounds >= drainRounds {
 			c.drainEnds(now)
+		} else {
+			m.tag++
 		}
 	case Cruise:
-		if congested {
-			m.reset(min(m.capacity, max(sample, 0.5*m.capacity)))
-			m.standing++
-			m.drained = false
-			c.enter(now, Drain, WhyLoss)
-		} else if m.rounds >= cruiseRounds+m.pause {
+		if m.rounds >= cruiseRounds && now.Sub(m.probed) >= probePause {
+			m.probed = now
 			m.target = m.capacity
 			c.enter(now, Probe, WhyCapacity)
 		}
 	case Probe:
-		m.drained = false
 		c.enter(now, Drain, WhyCapacity)
 	case Compete:
-		c.tcpRound(now, d)
+		c.tcpRound(now)
 	}
-	m.before = phase
-	c.round.begin(now, c.next, 0)
 }
 
 func (c *Congestion) drainEnds(now mono.Time) {
 	m := &c.model
 	if m.drained {
-		m.standing = 0
+		m.standing = max(m.standing-2, 0)
+		m.alone = m.capacity
 	} else if m.standing++; m.standing >= standingMost {
 		m.standing = 0
 		c.enter(now, Compete, WhyQueue)
@@ -198,10 +235,14 @@ func (c *Congestion) drainEnds(now mono.Time) {
 
 // learn takes what was lost without a queue.
 func (m *model) learn(p float64, n int) {
-	w := float64(n) / float64(n+200)
+	slow := 200
+	if p < m.noise/2 {
+		slow = 100
+	}
+	w := float64(n) / float64(n+slow)
 	if !m.learnt {
 		m.learnt, w = true, 1
 	}
 	m.noise += float64(w * (p - m.noise))
-	m.noise = min(max(m.noise, 0), 0.9)
+	m.noise = min(max(m.noise, 0), mostNoise)
 }

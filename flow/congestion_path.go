@@ -26,6 +26,10 @@ type sentMark struct {
 	at     mono.Time // of the first run it covers
 	before int64     // bytes sent before that one
 	after  int64     // bytes sent with the last
+	rate   float64   // bit/s in force
+	tag    uint32    // of the phase
+	phase  Phase
+	calm   bool // in Drain, but for its first round
 }
 
 // begin sets a mark for all that is before.
@@ -33,13 +37,13 @@ func (l *sentLog) begin(now mono.Time, next seq.Num) {
 	l.marks[0], l.n = sentMark{next: next, at: now}, 1
 }
 
-func (l *sentLog) add(now mono.Time, next seq.Num, gap time.Duration) {
+func (l *sentLog) add(m sentMark, gap time.Duration) {
 	last := &l.marks[(l.head+l.n-1)%sentMarks]
-	if l.n > 1 && now.Sub(last.at) < gap {
-		last.next, last.after = next, l.bytes
+	if l.n > 1 && m.at.Sub(last.at) < gap && m.tag == last.tag {
+		last.next, last.after = m.next, l.bytes
 		return
 	}
-	m := sentMark{next: next, at: now, before: last.after, after: l.bytes}
+	m.before, m.after = last.after, l.bytes
 	if l.n == sentMarks {
 		l.head, l.n = (l.head+1)%sentMarks, l.n-1
 	}
@@ -60,9 +64,6 @@ func (l *sentLog) find(num seq.Num) *sentMark {
 	}
 	return &l.marks[(l.head+lo)%sentMarks]
 }
-
-// at returns when a number was sent.
-func (l *sentLog) at(num seq.Num) mono.Time { return l.find(num).at }
 
 // since returns how many bytes were sent since the run of a number.
 func (l *sentLog) since(num seq.Num) int64 { return l.bytes - l.find(num).before }

@@ -1,8 +1,6 @@
 package flow
 
 import (
-	"time"
-
 	"github.com/rmcast/rmcast/mono"
 	"github.com/rmcast/rmcast/seq"
 )
@@ -16,22 +14,33 @@ const (
 
 // tcpWindow grows and falls as TCP CUBIC's (RFC 9438), in packets.
 type tcpWindow struct {
-	window float64
-	max    float64 // when it fell last
-	reno   float64 // what Reno would have
-	k      float64 // s until max is reached again
-	epoch  mono.Time
-	until  seq.Num // losses before this are of the latest fall
-	rounds int
-	test   int // rounds left of a test drain
-	empty  bool
-	d      float64
+	window         float64
+	max            float64 // when it fell last
+	reno           float64 // what Reno would have
+	k              float64 // s until max is reached again
+	epoch          mono.Time
+	until          seq.Num // losses before this are of the latest fall
+	rounds         int
+	test           int // rounds left of a test drain
+	pause          int // rounds between two of them
+	lost, expected int // since until
+	d              float64
+	empty          bool
+	ended          mono.Time
 }
 
 // begin starts from what is under way.
 func (t *tcpWindow) begin(now mono.Time, c *Congestion) {
-	w := max(c.model.capacity/c.packet*c.path.smoothed().Seconds(), leastWindow)
-	*t = tcpWindow{window: w, max: w, reno: w, epoch: now, until: c.next, d: c.model.capacity}
+	w := c.model.capacity / c.packet * c.path.smoothed().Seconds()
+	if !c.cfg.LossIsCongestion {
+		// Until it was clear that the queue is shared, others took what we left: half of what was ours alone is a fair beginning.
+		w = max(w, 0.5*c.model.alone/c.packet*c.path.smoothed().Seconds())
+		if t.window > 0 && now.Sub(t.ended) < leastEpoch/2 {
+			w = max(w, cubicBeta*t.window)
+		}
+	}
+	w = max(w, leastWindow)
+	*t = tcpWindow{window: w, max: w, reno: w, epoch: now, until: c.next, pause: testRounds, d: c.model.capacity}
 }
 
 // rate returns the rate in bit/s and the window in packets.
@@ -43,16 +52,23 @@ func (t *tcpWindow) rate(c *Congestion) (r, w float64) {
 }
 
 func (c *Congestion) tcpDelivered(now mono.Time, d *Delivery) {
-	t, r := &c.tcp, &c.round
-	lost, expected := float64(r.lost()), float64(r.expected)*c.model.noise
+	t := &c.tcp
+	if t.test > 0 && c.path.queue() <= c.path.low() {
+		t.empty = true
+	}
+	if !t.until.LessEq(d.Lead.Add(-d.Expected)) {
+		return // of the window that fell
+	}
+	t.lost, t.expected = t.lost+d.Expected-d.Came, t.expected+d.Expected
+	lost, expected := float64(t.lost), float64(t.expected)*c.model.noise
 	excess := lost - expected
-	significant := excess >= 1 && excess*excess > 4*expected
+	significant := excess >= 1 && excess > float64(excessLoss*float64(t.expected)) && excess*excess > 4*expected
 	if c.cfg.LossIsCongestion {
 		significant = lost > 0
 	} else {
 		significant = significant && c.path.queue() > c.path.peak/2
 	}
-	if significant && t.until.LessEq(d.Lead) {
+	if significant {
 		c.tcpFall(now)
 		return
 	}
@@ -77,32 +93,37 @@ func (c *Congestion) tcpFall(now mono.Time) {
 	t.reno = t.window
 	t.k = cbrt((t.max - t.window) / cubicC)
 	t.epoch = now
-	t.until = c.next
+	t.until, t.lost, t.expected = c.next, 0, 0
 	c.why = WhyLoss
-	c.round.begin(now, c.next, 0)
 }
 
 // tcpRound looks from time to time whether the queue empties when we let it.
-func (c *Congestion) tcpRound(now mono.Time, d float64) {
+func (c *Congestion) tcpRound(now mono.Time) {
 	t := &c.tcp
 	if c.cfg.LossIsCongestion {
 		return
 	}
-	if d > 0 && t.test == 0 {
-		t.d = d
-	}
+	t.lost, t.expected = t.lost/2, t.expected/2
 	t.rounds++
 	switch {
 	case t.test > 0:
 		t.test--
-		if c.round.least <= c.path.low() {
-			c.model.reset(t.d)
+		if t.empty {
+			t.ended = now
+			c.model.reset(t.d, t.d)
 			c.enter(now, Cruise, WhyCapacity)
 		} else if t.test == 0 {
-			t.rounds = 0
+			t.rounds, t.pause = 0, min(2*t.pause, 4*testRounds)
 		}
-	case t.rounds >= testRounds:
-		t.test = 2
+	case t.rounds >= t.pause:
+		t.test, t.empty = 2, false
+	}
+}
+
+// took remembers the rate of delivery outside of tests.
+func (t *tcpWindow) took(d float64) {
+	if t.test == 0 {
+		t.d = d
 	}
 }
 
@@ -117,5 +138,3 @@ func cbrt(x float64) float64 {
 	}
 	return y
 }
-
-var _ = time.Second
