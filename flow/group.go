@@ -349,11 +349,11 @@ func (g *Group) event(k GroupEventKind, m *groupMember) {
 // Advance forgets who has been silent for long, and leaves behind whose application has stood still for Grace.
 func (g *Group) Advance(now mono.Time) {
 	g.now = now
-	for m := g.oldest(); m != nil && now.Sub(m.heard) >= groupSilence; m = g.oldest() {
-		g.forget(m)
-	}
 	if now >= g.stallEnd() {
 		g.fall(now, g.tight)
+	}
+	for m := g.oldest(); m != nil && now.Sub(m.heard) >= groupSilence; m = g.oldest() {
+		g.forget(m)
 	}
 	if now >= g.trialAt {
 		g.trial(now)
