@@ -33,6 +33,7 @@ type listener struct {
 	heard   uint32
 	began   bool
 	mute    bool
+	boast   int64 // says so many times the bytes that came
 	behind  bool
 	room    int
 	reports int
@@ -77,7 +78,7 @@ func (t *listener) receive(now mono.Time) {
 func (t *listener) report(now mono.Time) Report {
 	return Report{
 		ID: t.id, From: t.from, Lead: t.lead, Held: max(now.Sub(t.leadAt), 0), Clock: uint32(int64(t.leadAt)/1000) + uint32(t.id)*1e9,
-		Bytes: uint32(t.bytes/64) - 100, Heard: t.heard - 1000, Room: t.room, Loss: -1, RTT: 2 * t.away, Behind: t.behind,
+		Bytes: uint32(max(t.boast, 1)*t.bytes/64) - 100, Heard: t.heard - 1000, Room: t.room, Loss: -1, RTT: 2 * t.away, Behind: t.behind,
 	}
 }
 
@@ -141,7 +142,7 @@ func (w *crowd) run(d time.Duration) {
 			w.heardAt = w.now
 		}
 		for i, t := range w.all {
-			mine := ok && t.id == acker
+			mine := ok && t.id == acker && t.from == w.g.acker.key.from
 			t.receive(w.now)
 			if !t.began || t.mute || !mine && w.now < w.others[i] || mine && w.now.Sub(w.ackedAt) < 4*time.Millisecond {
 				continue
