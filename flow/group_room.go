@@ -9,8 +9,8 @@ import (
 )
 
 // Room returns the tightest window among those who are followed: numbers at or beyond lead+1+room are to wait. Counted are the acker and
-// those whose application is behind, for only they report again when there is room. FollowQuantile and Ignore leave out as many of the
-// tightest as they leave behind; ok is false when nobody holds the source.
+// those whose application is behind, for only they report again when there is room; of the latter, FollowQuantile and Ignore leave out as
+// many as they may leave behind. ok is false when nobody holds the source.
 func (g *Group) Room(now mono.Time) (lead seq.Num, room int, ok bool) {
 	if g.dirty {
 		g.tighten()
@@ -62,28 +62,9 @@ func (g *Group) setLate(m *groupMember, late bool) {
 // tighten finds tight and limit.
 func (g *Group) tighten() {
 	g.dirty = false
-	g.limits = g.limits[:0]
-	if g.acker != nil {
-		g.limits = append(g.limits, g.acker)
-	}
-	spare := 0
-	if g.lates > 0 {
-		left := 0
-		for m := g.order.head; m != nil; m = m.links[0].next {
-			if m.left {
-				left++
-			} else if m.late && m != g.acker && g.mayLead(m) {
-				g.limits = append(g.limits, m)
-			}
-		}
-		spare = max(g.spared()-left, 0)
-	}
-	var m *groupMember
-	if spare < len(g.limits) {
-		if len(g.limits) > 1 {
-			slices.SortStableFunc(g.limits, func(a, b *groupMember) int { return a.limitOf().Sub(b.limitOf()) })
-		}
-		m = g.limits[spare]
+	m := g.tightestLate()
+	if a := g.acker; a != nil && (m == nil || a.limitOf().Less(m.limitOf())) && !a.late {
+		m = a
 	}
 	if m == nil || g.tight == nil || m.limitOf() != g.limit {
 		g.blocked = mono.Never
@@ -91,6 +72,28 @@ func (g *Group) tighten() {
 	if g.tight = m; m != nil {
 		g.limit = m.limitOf()
 	}
+}
+
+// tightestLate returns the tightest of those who are behind and followed, but for as many as are spared, nil if there is none.
+func (g *Group) tightestLate() *groupMember {
+	if g.lates == 0 {
+		return nil
+	}
+	g.limits = g.limits[:0]
+	left := 0
+	for m := g.order.head; m != nil; m = m.links[0].next {
+		if m.left {
+			left++
+		} else if m.late && g.mayLead(m) {
+			g.limits = append(g.limits, m)
+		}
+	}
+	spare := max(g.spared()-left, 0)
+	if spare >= len(g.limits) {
+		return nil
+	}
+	slices.SortStableFunc(g.limits, func(a, b *groupMember) int { return a.limitOf().Sub(b.limitOf()) })
+	return g.limits[spare]
 }
 
 // spared returns how many of the tightest do not hold the source.

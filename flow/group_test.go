@@ -136,13 +136,13 @@ func (w *crowd) run(d time.Duration) {
 		if at := w.g.Deadline(); at <= w.now {
 			w.g.Advance(w.now)
 		}
-		acker, ok := w.g.Acker()
+		_, ok := w.g.Acker()
 		if ok && w.now.Sub(w.heardAt) > 100*time.Millisecond {
 			w.g.Silent(w.now)
 			w.heardAt = w.now
 		}
 		for i, t := range w.all {
-			mine := ok && t.id == acker && t.from == w.g.acker.key.from
+			mine := w.g.acker != nil && w.g.acker.key == groupKey{t.id, t.from}
 			t.receive(w.now)
 			if !t.began || t.mute || !mine && w.now < w.others[i] || mine && w.now.Sub(w.ackedAt) < 4*time.Millisecond {
 				continue
