@@ -34,6 +34,7 @@ func scriptCases(seed uint64) []Case {
 		script("two", "a second source from 5 s to 35 s", two),
 		script("reader", "the application of one of two receivers stands still from 5 s to 8 s", reader),
 		script("loss", "5 % random loss from 5 s to 10 s, 20 % until 15 s", lossy),
+		script("hiccups", "each second, for 40 ms, what the receiver sends comes 60 ms late", hiccups),
 		script("pause", "the application writes for 3 s, pauses for 3 s, and so on", pause),
 	}
 }
@@ -65,31 +66,26 @@ func (s *script) play(ctx context.Context, d time.Duration) error {
 	return s.world.run(ctx, d, s.Step, s.sample)
 }
 
-// dropped returns the share of packets that the neck's queue did not take, in %. Packets before the links were last set do not count.
+// dropped returns the share of packets that the neck's queue did not take, in %.
 func (s *script) dropped() float64 {
-	down, _ := s.neck.LinkStats()
-	return 100 * float64(down.Overflow) / float64(max(down.Packets, 1))
+	packets, dropped := s.queueing()
+	return 100 * float64(dropped) / float64(max(packets, 1))
 }
 
-// set changes the bottleneck.
-func (s *script) set(rate flow.Rate) {
+// become gives the bottleneck another rate. Its queue stays as long in bytes.
+func (s *script) become(rate flow.Rate) {
 	s.capacity = rate
-	now := s.path // the queue stays as long in bytes
-	link := now.down()
+	link := s.path.down()
 	link.Rate = int64(rate)
-	s.neck.SetLinks(link, now.up())
+	s.set(link)
 }
 
 func capacity(ctx context.Context, r *Result, s *script) error {
 	g := s.receivers(1, sim.GroupConfig{Hollow: true})
 	s.follow("read", g, 0)
 	s.src.Stream(endless)
-	var low float64
-	s.n.At(10*time.Second, func() { s.set(30 * flow.Mbps) })
-	s.n.At(20*time.Second, func() {
-		low = s.dropped()
-		s.set(100 * flow.Mbps)
-	})
+	s.n.At(10*time.Second, func() { s.become(30 * flow.Mbps) })
+	s.n.At(20*time.Second, func() { s.become(100 * flow.Mbps) })
 	if err := s.play(ctx, 30*time.Second); err != nil {
 		return err
 	}
@@ -99,7 +95,7 @@ func capacity(ctx context.Context, r *Result, s *script) error {
 	r.need("used before", s.mean("read", time.Second, 10*time.Second), "%", least, 90)
 	r.note("settled after the drop", seconds(s.settles("sent", 10*time.Second, 20*time.Second, 500*ms, within(30))), "s")
 	r.need("used while low", s.mean("read", 12*time.Second, 20*time.Second)/0.3, "%", least, 90)
-	r.note("loss while low", low, "%")
+	r.note("loss", s.dropped(), "%")
 	r.note("full again after the rise", seconds(s.reaches("sent", 20*time.Second, 200*ms, 90)), "s")
 	r.need("used after", s.mean("read", 22*time.Second, 30*time.Second), "%", least, 90)
 	return nil
@@ -218,6 +214,23 @@ func lossy(ctx context.Context, r *Result, s *script) error {
 		r.need(name, s.mean("sent", from+time.Second/2, from+5*time.Second), "Mbit/s", least, 90)
 	}
 	r.note("loss at the bottleneck", s.dropped(), "%")
+	return nil
+}
+
+func hiccups(ctx context.Context, r *Result, s *script) error {
+	g := s.receivers(1, sim.GroupConfig{Hollow: true})
+	s.follow("read", g, 0)
+	s.src.Stream(endless)
+	for at := time.Second; at < 20*time.Second; at += time.Second {
+		s.n.At(at, func() { g.SetLinks(netem.Impairment{}, netem.Impairment{Delay: 60 * ms}) })
+		s.n.At(at+40*ms, func() { g.SetLinks(netem.Impairment{}, netem.Impairment{}) })
+	}
+	if err := s.play(ctx, 20*time.Second); err != nil {
+		return err
+	}
+	r.need("used", s.mean("read", time.Second, 20*time.Second), "%", least, 90)
+	r.need("in the last five seconds", s.mean("read", 15*time.Second, 20*time.Second), "%", least, 90)
+	r.note("loss", s.dropped(), "%")
 	return nil
 }
 

@@ -44,6 +44,7 @@ type world struct {
 	n    *sim.Network
 	path Path
 	neck *sim.Switch
+	past netem.LinkStats // of links that the neck had before
 }
 
 func newWorld(p Path, seed uint64) *world {
@@ -151,10 +152,25 @@ func read(g *sim.Group, i int) func() uint64 {
 	}
 }
 
+// set changes the link of the neck.
+func (w *world) set(down netem.Impairment) {
+	old, _ := w.neck.LinkStats()
+	w.past.Bytes += old.Bytes
+	w.past.Packets += old.Packets
+	w.past.Overflow += old.Overflow
+	w.neck.SetLinks(down, w.path.up())
+}
+
 // offered returns a counter of bytes that were given to the neck.
 func (w *world) offered() uint64 {
 	down, _ := w.neck.LinkStats()
-	return down.Bytes
+	return w.past.Bytes + down.Bytes
+}
+
+// queueing returns counters of packets that were given to the neck, and of those that its queue did not take.
+func (w *world) queueing() (packets, dropped uint64) {
+	down, _ := w.neck.LinkStats()
+	return w.past.Packets + down.Packets, w.past.Overflow + down.Overflow
 }
 
 // queued returns how long the queue at the neck is, in ms.
