@@ -133,7 +133,7 @@ func (r *Receiver) gotData(now mono.Time, p *wire.Packet) {
 	default:
 		r.watchRate(now)
 	}
-	if !q.behind && r.unread() > halfUnread {
+	if !q.behind && r.unread() >= 2 {
 		q.behind = true
 		q.at = now
 	}
@@ -188,23 +188,15 @@ func (r *Receiver) watchRate(now mono.Time) {
 	}
 }
 
-// How much of the window, or of its memory, is ready and unread.
-const (
-	fewUnread     = iota // less than a quarter
-	quarterUnread        // up to half
-	halfUnread           // up to three quarters
-	mostUnread
-)
-
-// unread returns which.
+// unread is how many quarters of the window, or of its memory, are ready and unread.
 func (r *Receiver) unread() int {
 	w := r.window
 	size := w.Limit().Sub(w.Next())
-	most := 4 * w.Run().Sub(w.Next()) / size
+	quarters := 4 * w.Run().Sub(w.Next()) / size
 	if memory := r.peers.cfg.WindowBytes; !r.peers.cfg.Hollow && memory > 0 && w.Missing() == 0 {
-		most = max(most, int(4*w.Bytes()/memory))
+		quarters = max(quarters, int(4*w.Bytes()/memory))
 	}
-	return min(most, mostUnread)
+	return quarters
 }
 
 // reportRoom is how many packets beyond the lead the window can take.
@@ -221,7 +213,7 @@ func (r *Receiver) readSome(now mono.Time) {
 	}
 	size := r.window.Limit().Sub(r.window.Next())
 	switch {
-	case q.behind && r.unread() == fewUnread:
+	case q.behind && r.unread() == 0:
 		q.behind = false
 	case q.room >= size/2 || r.reportRoom()-q.room < size/8:
 		return
