@@ -148,6 +148,7 @@ type Repairs struct {
 	freeSends  *sends
 	requesters requesters
 	group      groupEstimate
+	census     census
 	stats      RepairsStats
 }
 
@@ -440,6 +441,13 @@ func (r *Repairs) GroupSize() float64 { return max(r.group.size, float64(len(r.r
 // groupSize as in SetGroup): within a round trip and a half of the first, for its answer is told to all. It serves the estimate of the group
 // where nothing is lost.
 func (r *Repairs) Answers(n int, within time.Duration) { r.group.answers(max(n, 1), within) }
+
+// FirstAnswer tells who was the first to answer such a question.
+func (r *Repairs) FirstAnswer(from netip.Addr) {
+	if most, ok := r.census.first(from); ok {
+		r.group.size = min(r.group.size, most)
+	}
+}
 
 // Stats returns the counters.
 func (r *Repairs) Stats() RepairsStats { return r.stats }

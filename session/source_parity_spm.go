@@ -34,9 +34,9 @@ type answerCount struct {
 	probes int       // that were counted
 }
 
-// answered counts an ACK. Parity ahead of demand leaves few NAKs to tell the size of the group by: answers do.
+// answered counts an ACK. Where parity is used few NAKs tell the size of the group, by which it is decided how it is used: answers do.
 func (s *Source) answered(now mono.Time) {
-	if s.parity == nil || s.parity.plan.Proactive == 0 {
+	if s.parity == nil {
 		return
 	}
 	a := &s.parity.answers

@@ -44,14 +44,23 @@ func (s *Source) Handle(now mono.Time, m Meta, p *wire.Packet) {
 		s.spm.ask(now)
 	case wire.TypeACK:
 		s.stats.ACKs++
-		s.sample(now, p)
-		if !p.Options.Set.Has(wire.OptPeer) || p.Options.Peer.Flags&peerUnasked == 0 {
-			s.answered(now)
-		}
-		s.handleReport(now, m, p)
+		s.handleACK(now, m, p)
 	default:
 		s.stats.Refused.WrongType++
 	}
+}
+
+// handleACK takes a report, or the answer to a probe.
+func (s *Source) handleACK(now mono.Time, m Meta, p *wire.Packet) {
+	asked := s.probing
+	_, ok := s.sample(now, p)
+	if !p.Options.Set.Has(wire.OptPeer) || p.Options.Peer.Flags&peerUnasked == 0 {
+		if ok && asked {
+			s.repairs.FirstAnswer(m.From)
+		}
+		s.answered(now)
+	}
+	s.handleReport(now, m, p)
 }
 
 // handleNAK queues what the NAK asks for and its confirmation (RFC 3208, 5.2, 5.3).

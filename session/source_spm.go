@@ -145,11 +145,12 @@ func micros(now mono.Time) uint32 { return uint32(uint64(now) / 1000) }
 // smaller round trip time would free sooner.
 func (s *Source) probe(now mono.Time) bool {
 	interval := probeInterval
-	if s.parity != nil && s.parity.plan.Proactive > 0 {
+	switch q := s.parity; {
+	case q == nil:
+	case q.answers.probes < manyProbes:
+		interval = answerSpread
+	case q.plan.Proactive > 0:
 		interval = probeAhead
-		if s.parity.answers.probes < manyProbes {
-			interval = answerSpread
-		}
 	}
 	return s.pace.asks(now) || s.sampledAt == mono.Never || s.waited || now.Sub(s.sampledAt) >= interval
 }
