@@ -28,7 +28,7 @@ func TestExact(t *testing.T) {
 		{"bytes", exactBytes, 0x8fa36ae096cfc9f9},
 		{"Rate", exactRate, 0x704fde41766bbbad},
 		{"costs", exactCosts, 0x2f86f986462f7932},
-		{"Parity", exactParity, 0x8cc2f37708b21dcb},
+		{"Parity", exactParity, 0x502338ff9a6c6e95},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := &trace{fnv.New64a()}

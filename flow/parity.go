@@ -326,7 +326,7 @@ func (p *Parity) leastDelay(key planKey) (proactive int, patient bool) {
 	for i := range choices {
 		c, n, waits := &choices[i], h+i/2, i%2 == 1
 		switch {
-		case waits && n == 0 && key.receivers < 2:
+		case waits && key.receivers < 2: // for one receiver parity costs what repairs by number do, and they need not wait
 			c.delay = math.Inf(1)
 		case waits:
 			*c = choice{m.patient(n), parityCost(key.group, n, key.loss, key.receivers)}

@@ -343,12 +343,14 @@ func (r *Receiver) endGroups(now mono.Time, lead seq.Num, all bool) {
 }
 
 // endGroup decides how an open group that has ended is asked for: by count, unless so much is missing that the others' losses are few
-// beside it, or not all that was received of it is still there.
+// beside it, or not all that was received of it is still there, or nobody else is there and nothing has waited for the end: then what a
+// number is asked for next goes by how often it was asked for in vain.
 func (r *Receiver) endGroup(now mono.Time, g *receiverGroup, lead seq.Num) {
 	k := r.parity.groupSize()
 	span := groupSpan(g.base, k)
 	missing, last, whole := r.survey(g)
-	if r.peers.cfg.ReceiveOnly || !whole || missing > k/2 || g.base.Less(r.trail) {
+	alone := r.group < 2 && r.parity.hold == 0
+	if r.peers.cfg.ReceiveOnly || alone || !whole || missing > k/2 || g.base.Less(r.trail) {
 		r.askByNumber(now, g)
 		return
 	}
