@@ -160,12 +160,12 @@ func (c Cell) startup() int { return c.within(time.Second) }
 func (c Cell) tail() int    { return 2 + c.within(3*c.RTT) }
 
 const (
-	wantedLosses = 10_000
-	leastGroups  = 16
-	mostGroups   = 600
+	wantedLosses = 20_000
+	leastGroups  = 48
+	mostGroups   = 1200
 )
 
-// sized returns c with the number of groups that gives ten thousand losses, within bounds.
+// sized returns c with the number of groups that gives twenty thousand losses, within bounds.
 func (c Cell) sized() Cell {
 	c.Groups = leastGroups
 	if c.Loss > 0 {
