@@ -53,7 +53,7 @@ func (r *lap) lost() int { return max(r.expected-r.came, 0) }
 func (r *lap) exceeds(noise float64) bool {
 	n := float64(r.expected)
 	excess := float64(r.lost()) - float64(n*noise)
-	return excess > excessLoss*n && float64(excess*excess) > float64(6*n*noise)+1
+	return excess > excessLoss*n && float64(excess*excess) > float64(9*n*noise)+4
 }
 
 // loss returns the share of numbers that did not come.
@@ -76,30 +76,33 @@ func (r *lap) delivered() float64 {
 
 // model is what is known of the capacity.
 type model struct {
-	capacity float64             // bit/s
-	kept     [keptRounds]float64 // capacity by round
-	raws     [keptRounds]float64 // what really came
-	raw      float64             // the most of it, bit/s
-	at       int
-	measured bool    // capacity rests on a round
-	tag      uint32  // of this phase
-	rounds   int     // in this phase
-	end      seq.Num // the round is over when the lead reaches this
-	seen     int     // numbers delivered in this round
-	took     time.Duration
-	flat     int // rounds of startup without growth
-	full     float64
-	loss     float64
-	noise    float64
-	learnt   bool
-	limited  bool
-	limit    seq.Num
-	was      float64 // delivery of the latest saturated round, 0: it was none
-	standing int
-	drained  bool
-	alone    float64   // capacity when a drain emptied the queue last
-	target   float64   // capacity before the probe
-	probed   mono.Time // the latest probe
+	capacity    float64             // bit/s
+	kept        [keptRounds]float64 // capacity by round
+	raws        [keptRounds]float64 // what really came
+	raw         float64             // the most of it, bit/s
+	at          int
+	measured    bool    // capacity rests on a round
+	tag         uint32  // of this phase
+	rounds      int     // in this phase
+	end         seq.Num // the round is over when the lead reaches this
+	seen        int     // numbers delivered in this round
+	took        time.Duration
+	flat        int  // rounds of startup without growth
+	again       bool // Startup after a probe: noise is known
+	full        float64
+	loss        float64
+	noise       float64
+	noiseOf     float64 // numbers it rests on
+	suspect     float64 // capacity if what was lost without a queue is no noise; 0: nothing suspicious
+	suspectLoss float64
+	limited     bool
+	limit       seq.Num
+	was         float64 // delivery of the latest saturated round, 0: it was none
+	standing    int
+	drained     bool
+	alone       float64   // capacity when a drain emptied the queue last
+	target      float64   // capacity before the probe
+	probed      mono.Time // the latest probe
 }
 
 func (m *model) forget(capacity float64) {
@@ -135,11 +138,13 @@ func (c *Congestion) endLap(now mono.Time) {
 	m.loss = p
 	if r.phase == Drain && (r.lost() == 0 || r.calm && (r.most < c.path.peak/2 || c.path.peak <= 2*c.path.low())) {
 		m.learn(p, r.expected)
+		m.judge(p, r.calm)
 	}
 	low := c.path.low()
 	sample := min(d/(1-min(p, float64(1.1*m.noise)+0.005)), r.fastest)
 	saturated := r.least > low && !limited && r.phase != Drain
-	congested := !limited && r.exceeds(m.noise) && (saturated || r.most > c.path.peak/2 && c.path.peak > 2*low || sample < 0.85*m.capacity)
+	excess := !limited && r.exceeds(m.noise)
+	congested := excess && (saturated || r.most > c.path.peak/2 && c.path.peak > 2*low)
 	switch {
 	case !m.measured:
 		m.measured = true
@@ -159,13 +164,16 @@ func (c *Congestion) endLap(now mono.Time) {
 	}
 	switch {
 	case c.phase == Startup && r.phase == Startup:
-		c.startupLap(now, sample, limited, saturated || r.exceeds(m.noise) && m.flat >= 1 && p > m.noise+0.25, congested && r.most > low)
-	case c.phase == Drain && r.phase == Probe && sample > 1.2*m.target && r.least <= low:
-		m.full, m.flat = sample, 0
+		c.startupLap(now, sample, limited, saturated || r.exceeds(m.noise) && m.flat >= 1 && p > m.noise+0.25, congested && r.most > low || m.again && excess)
+	case (c.phase == Drain || c.phase == Probe) && r.phase == Probe && sample > 1.2*m.target && r.least <= low && !excess:
+		m.full, m.flat, m.again = sample, 0, true
 		c.enter(now, Startup, WhyCapacity)
 	case congested && c.phase == Cruise:
 		m.reset(min(m.capacity, max(sample, 0.7*m.capacity)), d)
 		m.standing++
+		c.enter(now, Drain, WhyLoss)
+	case excess && c.phase == Cruise && r.phase == Cruise:
+		m.suspect, m.suspectLoss = sample, p
 		c.enter(now, Drain, WhyLoss)
 	case c.phase == Compete:
 		c.tcp.took(d)
@@ -233,16 +241,21 @@ func (c *Congestion) drainEnds(now mono.Time) {
 	c.enter(now, Cruise, WhyCapacity)
 }
 
-// learn takes what was lost without a queue.
+// judge looks, once less is sent, at what was lost without a queue: if hardly less is lost now, it is noise; else the rate was too high for
+// something that drops without queueing.
+func (m *model) judge(p float64, calm bool) {
+	if m.suspect == 0 || !calm {
+		return
+	}
+	if p < m.suspectLoss/2 {
+		m.reset(min(m.capacity, m.suspect), min(m.raw, m.suspect))
+	}
+	m.suspect = 0
+}
+
+// learn takes what was lost without a queue, of the last few hundred numbers.
 func (m *model) learn(p float64, n int) {
-	slow := 200
-	if p < m.noise/2 {
-		slow = 100
-	}
-	w := float64(n) / float64(n+slow)
-	if !m.learnt {
-		m.learnt, w = true, 1
-	}
-	m.noise += float64(w * (p - m.noise))
+	m.noiseOf = min(m.noiseOf, 300) + float64(n)
+	m.noise += float64(float64(n) / m.noiseOf * (p - m.noise))
 	m.noise = min(max(m.noise, 0), mostNoise)
 }
