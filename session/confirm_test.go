@@ -340,7 +340,7 @@ func TestConfirmLargeGroup(t *testing.T) {
 		n.run(n.now.Add(20*time.Millisecond), never)
 	}
 	t.Logf("%.1f confirmations for each write", float64(n.acks)/writes)
-	if got := n.acks / writes; got > 5+2*64 {
+	if got := n.acks / writes; got > 5+2*confirmShare {
 		t.Errorf("%d of %d receivers confirm for a quorum of 5", got, group)
 	}
 	for range 5 {

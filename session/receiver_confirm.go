@@ -13,8 +13,8 @@ import (
 // confirming is where a receiver stands that takes part in confirmation, towards one source.
 //
 // An ACK with its Report leaves when everything before mark is here and either more is than the last one said, or an SPM asked
-// again. There is at most one in every: at once while that is short, or else after a random part of it, so that a large group
-// spreads and those who are not needed hear in time that they are not (a later mark).
+// again. While every is short there is one at once, and at most one in it; else one leaves after a random part of it, so that a large
+// group spreads and those who are not needed hear in time that they are not (a later mark).
 type confirming struct {
 	since seq.Num       // nothing was lost from here on: where delivery began, or after what was lost last
 	on    bool          // the source wants confirmation
@@ -22,7 +22,7 @@ type confirming struct {
 	known bool          // one left, so that the source knows that we take part
 	mark  seq.Num       // wanted: everything before it
 	told  seq.Num       // everything before this, said the latest ACK
-	every time.Duration // at most one ACK in this
+	every time.Duration // one ACK in this
 	sent  mono.Time     // the latest ACK
 	at    mono.Time     // when the next is due; Never when none is
 	pace  flow.Pacer    // whatever the source wants
@@ -69,11 +69,11 @@ func (r *Receiver) confirmSoon(now mono.Time) {
 	if c.at != mono.Never || !r.accepted || !r.confirmWanted() {
 		return
 	}
-	c.at = now
-	if c.every > confirmAtOnce {
+	if c.every > confirmAtOnce { // not bounded by c.sent, too: all who spoke at once would do so again
 		c.at = now.Add(nack.UniformWait(r.peers.rng, c.every))
+		return
 	}
-	c.at = max(c.at, c.sent.Add(c.every))
+	c.at = max(now, c.sent.Add(c.every))
 }
 
 // confirmAt is when sendConfirmation has something to send.

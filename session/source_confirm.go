@@ -90,7 +90,8 @@ const (
 	confirmAlive     = 10 * time.Second       // no other address may claim an id whose holder was heard so lately
 	confirmForget    = 30 * time.Second       // who was silent so long gives way when the table is full
 	confirmAnew      = 500 * time.Millisecond // who was silent so long may have begun anew with less; else its packet is old
-	confirmSpacing   = 20 * time.Microsecond  // of confirmations of all receivers together
+	confirmShare     = 32
+	confirmSpacing   = 20 * time.Microsecond // of confirmations of all receivers together
 	confirmRepeatMax = 250 * time.Millisecond
 	maxConfirmEvery  = 10 * time.Second
 )

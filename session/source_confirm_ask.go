@@ -24,7 +24,7 @@ func (s *Source) askLater(now mono.Time) {
 
 // askAgain is how long after data or an SPM its confirmation may take.
 func (s *Source) askAgain(now mono.Time) time.Duration {
-	wait := 2*s.grtt.Value(now) + 2*time.Millisecond
+	wait := s.grtt.Value(now)*3/2 + time.Millisecond
 	if every := s.confirmEvery(now); every > confirmAtOnce {
 		wait += every
 	}
@@ -46,7 +46,7 @@ func (s *Source) askDue(now mono.Time) {
 }
 
 // confirmEvery is how often one receiver may confirm: so that all of them do so about once in confirmSpacing, or, where they are many,
-// 64 times in a round trip, if that is less: the others hear within a round trip that they need not any more. How many there are
+// confirmShare times in a round trip, if that is less: the others hear within a round trip that they need not any more. How many there are
 // is known when each has had time to speak once; before, all of the group may be.
 func (s *Source) confirmEvery(now mono.Time) time.Duration {
 	c, grtt := s.confirm, s.grtt.Value(now)
@@ -61,7 +61,7 @@ func (s *Source) confirmEvery(now mono.Time) time.Duration {
 func confirmIn(receivers int, grtt time.Duration) time.Duration {
 	spacing := confirmSpacing
 	if receivers > smallGroup {
-		spacing = max(spacing, grtt/64)
+		spacing = max(spacing, grtt/confirmShare)
 	}
 	return min(max(time.Duration(receivers)*spacing, confirmLeast), maxConfirmEvery)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/rmcast/rmcast/netem"
 	"github.com/rmcast/rmcast/session"
+	"github.com/rmcast/rmcast/wire"
 )
 
 // GroupConfig says what the receivers of a Group are like. The zero value is receivers at the root with perfect links.
@@ -15,6 +16,8 @@ type GroupConfig struct {
 	Down, Up netem.Impairment // of each receiver's own link: what comes to it, what it sends
 	// Engine may change the engines' configuration, which is that of transport at hop limit 64: windows of up to 65,536 packets and
 	// 96 MiB, messages of up to 65,535 bytes, 10 s for a repair. It is called once.
+	//
+	// With Confirm, receiver i has the ID that is set, plus i, and an engine of its own.
 	Engine func(*session.PeersConfig)
 	// Hollow keeps lengths and not bytes, for large groups: Delivered has no Data, and windows no bound in bytes.
 	Hollow bool
@@ -94,7 +97,7 @@ func (g *Group) Join() {
 		return
 	}
 	g.blank = session.NewPeers(g.n.now, g.peers, nil)
-	if g.cfg.Shared && g.class == nil && !g.n.apart && g.away == g.count {
+	if g.cfg.Shared && g.class == nil && !g.n.apart && !g.peers.Confirm && g.away == g.count {
 		g.present, g.away, g.sparse = nil, 0, true
 		g.class = newClass(g)
 		return
@@ -110,6 +113,11 @@ func (g *Group) Join() {
 func (g *Group) join(i int32) {
 	m := g.newMember(i, 0)
 	m.peers = g.blank.Clone(&m.rng)
+	if g.peers.Confirm {
+		cfg := g.peers
+		cfg.ID += wire.ReceiverID(i)
+		m.peers = session.NewPeers(g.n.now, cfg, &m.rng)
+	}
 	g.present[i] = true
 	if g.away--; g.away == 0 {
 		g.present = nil

@@ -44,6 +44,7 @@ type writing struct {
 	b     []byte
 	count int64 // bytes of Stream to go
 	code  uint8
+	wait  *waiting
 }
 
 const (
@@ -53,6 +54,7 @@ const (
 	writeFlush
 	writeFinish
 	writeReset
+	writeAwait
 )
 
 // Source adds a source. It panics on a configuration that is not valid.
@@ -232,6 +234,10 @@ func (s *Source) feed() bool {
 			s.engine.Finish(now)
 		case writeReset:
 			s.engine.Reset(now, w.code)
+		case writeAwait:
+			if !w.wait.over(s) {
+				return did
+			}
 		}
 		did = true
 		s.queue = slices.Delete(s.queue, 0, 1)
