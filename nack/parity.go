@@ -144,9 +144,13 @@ func (r *Repairs) ParityNAK(now mono.Time, from netip.Addr, base seq.Num, count 
 		r.stats.ParityHeldOff++
 	}
 	if need > 0 {
-		if known && !q.queued {
-			r.unremember(q)
+		if !q.queued {
+			q.asker, q.shared = who.id, false
+			if known {
+				r.unremember(q)
+			}
 		}
+		q.shared = q.shared || q.asker != who.id
 		r.require(now, q, who, need, bytes)
 	}
 	r.confirm(now, q, count)

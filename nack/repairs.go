@@ -105,6 +105,8 @@ type request struct {
 	naks    int  // receivers that asked within the window of the estimate
 	bytes   int
 	from    uint64    // the last receiver that asked
+	asker   uint64    // the first one since it is queued,
+	shared  bool      // and whether another one did too
 	first   mono.Time // first NAK
 	ncfAt   mono.Time // latest NCF
 	sentAt  mono.Time // latest repair, unless queued
@@ -189,15 +191,30 @@ func (r *Repairs) SetShare(bytesPerSecond int64) { r.requesters.share = bytesPer
 
 // SetShareOf gives the receiver at from a share of its own, in bytes of repairs a second, as long as it is heard within a minute; with 0 the
 // common one again. Unlike that it is a limit: what exceeds it is refused, even while nobody else waits, and what it pays for comes after
-// the repairs that others within their share wait for. What others asked for too costs it nothing. To be told with each NAK of a receiver
+// the repairs that others within their share wait for. What others asked for too costs it nothing; what it alone waits for at first, asked
+// for when it was not limited, is forgotten. To be told with each NAK of a receiver
 // that is to be limited, for a full table forgets; it costs little when nothing changes.
 func (r *Repairs) SetShareOf(now mono.Time, from netip.Addr, bytesPerSecond int64) {
 	r.forget(now)
-	if q := r.requesters.byAddr[from]; q != nil || bytesPerSecond > 0 {
-		if q == nil {
-			q = r.requesters.get(now, from)
+	q := r.requesters.byAddr[from]
+	switch {
+	case q == nil && bytesPerSecond <= 0:
+		return
+	case q == nil:
+		q = r.requesters.get(now, from)
+	case q.own == 0 && bytesPerSecond > 0:
+		r.dismiss(q.id, r.within.Items)
+		r.dismiss(q.id, r.over.Items)
+	}
+	r.requesters.limit(now, q, max(bytesPerSecond, 0))
+}
+
+// dismiss drops of those queued what id alone waits for.
+func (r *Repairs) dismiss(id uint64, queued []*request) {
+	for _, q := range slices.Clone(queued) {
+		if q.asker == id && !q.shared {
+			r.drop(q)
 		}
-		r.requesters.limit(now, q, max(bytesPerSecond, 0))
 	}
 }
 
@@ -225,6 +242,7 @@ func (r *Repairs) NAK(now mono.Time, from netip.Addr, n seq.Num, bytes int) Verd
 		r.queue(now, q, who, bytes)
 	case q.queued:
 		r.count(now, q, who)
+		q.shared = q.shared || q.asker != who.id
 		if q.over && who.own == 0 && r.requesters.take(now, who, q.bytes) {
 			r.over.Remove(q.index)
 			q.over = false
@@ -281,7 +299,7 @@ func (r *Repairs) afford(now mono.Time, who *requester, bytes int) bool {
 
 // queue puts q, which is in no queue, in the one its requester has earned.
 func (r *Repairs) queue(now mono.Time, q *request, who *requester, bytes int) {
-	q.queued, q.bytes = true, bytes
+	q.queued, q.bytes, q.asker, q.shared = true, bytes, who.id, false
 	if q.over = who.own > 0 || !r.requesters.take(now, who, bytes); q.over {
 		r.over.Push(q)
 	} else {

@@ -62,6 +62,7 @@ type asked struct {
 	ncfAt, sentAt    mono.Time // -1: never
 	bytes            int
 	out              []outgoing
+	by               map[netip.Addr]bool // who asked since it is queued
 }
 
 // repairsModel is a Repairs that remembers every item for ever and searches them all each time.
@@ -110,6 +111,11 @@ func (m *repairsModel) share(now mono.Time, from netip.Addr, own int64) {
 	m.take(now, from, 0)
 	if m.own[from] == 0 {
 		m.tokens[from] = max(m.tokens[from], 0)
+		for _, i := range append(m.queued(false), m.queued(true)...) {
+			if q := m.items[i]; len(q.by) == 1 && q.by[from] {
+				m.forget(i)
+			}
+		}
 	}
 	m.own[from], m.filled[from] = own, now
 	m.take(now, from, 0)
@@ -167,6 +173,7 @@ func (m *repairsModel) nak(now mono.Time, from netip.Addr, n seq.Num, bytes int)
 	switch {
 	case q != nil && q.need > 0:
 		v = Merged
+		q.by[from] = true
 		if q.fair == 0 && m.own[from] == 0 && m.take(now, from, q.bytes) {
 			q.fair = 1
 		}
@@ -178,7 +185,7 @@ func (m *repairsModel) nak(now mono.Time, from netip.Addr, n seq.Num, bytes int)
 		}
 		q = m.get(i)
 		m.unsend(i)
-		q.need, q.bytes = 1, bytes
+		q.need, q.bytes, q.by = 1, bytes, map[netip.Addr]bool{from: true}
 		if m.own[from] == 0 && m.take(now, from, bytes) {
 			q.fair = 1
 		}
@@ -226,6 +233,10 @@ func (m *repairsModel) parityNAK(now mono.Time, from netip.Addr, base seq.Num, c
 	}
 	if need > 0 {
 		m.unsend(i)
+		if q.need == 0 {
+			q.by = map[netip.Addr]bool{}
+		}
+		q.by[from] = true
 	}
 	q.need = max(q.need, need)
 	for q.fair < need && m.own[from] == 0 && m.take(now, from, bytes) {

@@ -155,3 +155,24 @@ func TestShareOfChanges(t *testing.T) {
 		t.Errorf("%d bytes in 10 s with shares of 9,000 and 11,000 bytes a second", sent)
 	}
 }
+
+// What it asked for alone before it was limited is forgotten; what others wait for too stays.
+func TestShareOfForgets(t *testing.T) {
+	r := NewRepairs(RepairsConfig{})
+	for i := range 10 {
+		r.NAK(0, addr(1), seq.Num(i), 1500)
+		r.NAK(0, addr(2), seq.Num(2*i), 1500)
+	}
+	r.ParityNAK(0, addr(1), 64, 5, 0, 1500)
+	r.ParityNAK(0, addr(1), 128, 5, 0, 1500)
+	r.ParityNAK(0, addr(2), 128, 3, 0, 1500)
+	r.SetShareOf(0, addr(1), 1)
+	if r.Pending() != 10+1 {
+		t.Errorf("%d are queued, want the 10 numbers that another asked for, and parity of 1 group", r.Pending())
+	}
+	for _, n := range r.NCFs(0, nil) {
+		if n%2 == 1 && n < 10 {
+			t.Errorf("%d is confirmed, and was forgotten", n)
+		}
+	}
+}
