@@ -205,11 +205,15 @@ func (s *Source) tellGroup(now mono.Time) {
 		switch e.Kind {
 		case flow.GroupSlow:
 			s.traceID(now, EventSlow, id)
+			if !q.group.Follows(e.From) {
+				s.repairs.SetShareOf(now, e.From, q.slowShare())
+			}
 			q.gone = q.gone || id == q.acker
 		case flow.GroupRecovered:
 			s.traceID(now, EventRecovered, id)
 		case flow.GroupEvicted:
 			s.traceID(now, EventEvicted, id)
+			s.repairs.SetShareOf(now, e.From, q.slowShare())
 			q.gone = q.gone || id == q.acker
 			s.tellEvicted(now, id)
 		}
@@ -414,10 +418,13 @@ func (s *Source) addPace(now mono.Time, o *wire.Peer) {
 func (s *Source) limit(now mono.Time, from netip.Addr) {
 	q, share := s.pace, int64(0)
 	if q.ignored {
-		share = max(int64(float64(q.rate)/8*q.share), 1)
+		share = q.slowShare()
 	}
 	s.repairs.SetShareOf(now, from, share)
 }
+
+// slowShare is how many bytes a second one receiver that is not followed may cause.
+func (q *sourcePace) slowShare() int64 { return max(int64(float64(q.rate)/8*q.share), 1) }
 
 // grants reports whether what the packet at hand asks for may be repaired: receivers that are not followed have a small part of the rate
 // for all of them, too.
