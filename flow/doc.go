@@ -33,6 +33,13 @@
 //	parity.Loss(share)         // from each report
 //	plan := parity.Plan(grtt, backoff, receivers)  // for each SPM
 //
+// A Group knows the receivers that report, chooses the one that sets the pace, and says by the policy in Slow which ones are too slow for
+// that:
+//
+//	d, acker := group.Report(now, report)  // from each NAK and ACK
+//	pace, yes := group.Switched()          // then another receiver sets the pace
+//	events = group.Events(events)          // who is slow, evicted, or followed again
+//
 // A bucket counts in integers: no byte is lost or won over hours, and the same calls get the same answers on every architecture.
 //
 // Limitations: congestion control is not here yet. Nothing in the package is safe for simultaneous use, reads a clock or starts

@@ -186,6 +186,7 @@ const (
 // groupInterval is what a receiver got in one interval.
 type groupInterval struct {
 	numbers float64
+	over    time.Duration
 	share   float64 // of the numbers that came as ODATA, 0 to 1
 	rate    Rate
 	ratio   float64 // rate by the acker's over the same numbers; 0 unknown
@@ -200,7 +201,7 @@ func (g *Group) measure(now mono.Time, m *groupMember) {
 	}
 	bytes := m.last.bytes - m.mark.bytes
 	v := groupInterval{
-		numbers: float64(n), share: min(float64(m.last.came-m.mark.came)/float64(n), 1), rate: groupRate(bytes, over),
+		numbers: float64(n), over: over, share: min(float64(m.last.came-m.mark.came)/float64(n), 1), rate: groupRate(bytes, over),
 	}
 	if v.share > 0 {
 		v.sent = min(Rate(float64(v.rate)/v.share), Unlimited-1)

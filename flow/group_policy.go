@@ -35,7 +35,7 @@ func (g *Group) judge(now mono.Time, m *groupMember, v *groupInterval) {
 			m.bad = mono.Never
 			break
 		}
-		if m.bad = min(m.bad, now); now.Sub(m.bad) >= g.cfg.Slow.Grace {
+		if m.bad = min(m.bad, now.Add(-v.over)); now.Sub(m.bad) >= g.cfg.Slow.Grace {
 			g.fall(now, m)
 			return
 		}
