@@ -435,3 +435,34 @@ func TestQuorumValidate(t *testing.T) {
 		}
 	}
 }
+
+// A source that adapts its rate: writes are confirmed as fast, and when receivers die the next writes wait no longer than the source
+// takes to notice that the one that sets its pace is gone.
+func TestConfirmAdaptive(t *testing.T) {
+	n := newReplicas(t, 1, 5, func(c *SourceConfig) { c.Congestion = &CongestionConfig{} })
+	n.greet()
+	n.mustWait(Quorum{Count: 5}, time.Second)
+	round := func(what string, writes int, most time.Duration) {
+		t.Helper()
+		var sum, longest time.Duration
+		for range writes {
+			n.write(1000)
+			took := n.mustWait(Quorum{Count: 3}, 5*time.Second)
+			sum += took
+			longest = max(longest, took)
+		}
+		t.Logf("%s: %v on average, %v at most", what, sum/time.Duration(writes), longest)
+		if mean := sum / time.Duration(writes); mean > most {
+			t.Errorf("%s: a wait took %v on average", what, mean)
+		}
+	}
+	round("all alive", 500, 2*n.delay+100*time.Microsecond)
+	acker := int(n.s.pace.acker)
+	if acker < 1 || acker > 5 {
+		t.Fatalf("the acker is %d", acker)
+	}
+	n.nodes[acker-1].paused, n.nodes[acker%5].paused = true, true
+	round("the acker and another one dead", 500, 2*n.delay+2*time.Millisecond)
+	n.lose(0.1)
+	round("a tenth lost", 200, 20*time.Millisecond)
+}
