@@ -120,6 +120,20 @@ func TestConfirmInARoundTrip(t *testing.T) {
 	}
 }
 
+// On a path whose round trip and whose receivers nobody knows yet, the first guesses of a WAN do not make the first wait long.
+func TestConfirmFirstGuess(t *testing.T) {
+	n := newReplicas(t, 1, 5, func(c *SourceConfig) { c.InitialGRTT, c.InitialGroup = 500*time.Millisecond, 1000 })
+	n.delay = 50 * time.Millisecond
+	n.greet()
+	n.run(n.now.Add(300*time.Millisecond), never)
+	for i := range 5 {
+		n.write(1000)
+		if took := n.mustWait(Quorum{Count: 5}, 10*time.Second); took > 2*n.delay+25*time.Millisecond {
+			t.Errorf("wait %d took %v", i, took)
+		}
+	}
+}
+
 // Before anything is written a wait is for the receivers to be there.
 func TestConfirmPresence(t *testing.T) {
 	n := newReplicas(t, 1, 5, nil)

@@ -46,16 +46,18 @@ func (s *Source) askDue(now mono.Time) {
 }
 
 // confirmEvery is how often one receiver may confirm: so that all of them do so about once in confirmSpacing, or, where they are many,
-// confirmShare times in a round trip, if that is less: the others hear within a round trip that they need not any more. How many there are
-// is known when each has had time to speak once; before, all of the group may be.
+// confirmShare times in a round trip, if that is less: the others hear within a round trip that they need not any more. How many
+// they are is known once each has had the time to speak; till then all of the group may be.
 func (s *Source) confirmEvery(now mono.Time) time.Duration {
 	c, grtt := s.confirm, s.grtt.Value(now)
 	group := int(min(s.groupSize(), 1e6))
-	every := confirmIn(group, grtt)
-	if n := len(c.list); n > 0 && group <= maxConfirming && now >= c.onAt.Add(every+2*grtt) {
-		every = confirmIn(n, grtt)
+	if group > maxConfirming {
+		return confirmIn(group, grtt)
 	}
-	return every
+	if first := confirmIn(group, 0); now < c.onAt.Add(first+2*grtt) {
+		return first
+	}
+	return confirmIn(max(len(c.list), 1), grtt)
 }
 
 func confirmIn(receivers int, grtt time.Duration) time.Duration {

@@ -134,7 +134,7 @@ type Config struct {
 
 	// ReceiverID is a receiver's name for itself, the same each time it runs and no other's in the group: it lets the source wait
 	// until this receiver has got something (Source.WaitDelivered). wire.NewReceiverID makes one from a name. While one address
-	// answers for an id, others that claim it are not heard. Zero: the receiver takes no part in that.
+	// answers for an id, and for 10 s after, others that claim it are not heard. Zero: the receiver takes no part in that.
 	ReceiverID wire.ReceiverID
 
 	// ReceiveOnly makes a Listener send not one packet, for one-way links and silent observers: a gap is reported as soon as

@@ -36,6 +36,17 @@
 // starts late begins where Config.Join says. Close of a Source sends what is left, marks the end, and stays for
 // Config.Linger to repair; a Receiver then reads io.EOF once it has everything.
 //
+// # Confirmation
+//
+// Receivers that are to be known to a source have a name, Config.ReceiverID. The source can then wait until certain ones, or a number
+// of them, hold what was written, as replication needs it:
+//
+//	err = source.WriteMessage(entry)
+//	err = source.WaitDelivered(ctx, transport.Quorum{Count: 3}) // any three, or name them
+//
+// "Hold" is what TCP acknowledges: it has arrived, and the application gets it when it reads. Whoever wants to know that it was read
+// or stored has to be told so by the application, over a connection of its own.
+//
 // # Configuration
 //
 // A nil *Config is right on a LAN but for one field: Rate is 100 Mbit/s unless it is set. Settings that contradict each

@@ -1,6 +1,7 @@
 package transport_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/netem"
 	"github.com/rmcast/rmcast/transport"
+	"github.com/rmcast/rmcast/wire"
 )
 
 // A sender and two receivers in one program, over a network in memory that loses a tenth of the packets. Without Network, the
@@ -111,6 +113,51 @@ func ExampleReceiver_ReadMessage() {
 			log.Fatal(err) // io.EOF: the source has ended the session
 		}
 	}
+}
+
+// A log with three replicas, two of which have to hold an entry before the next one is written.
+func ExampleSource_WaitDelivered() {
+	network := netem.NewFabric(netem.FabricConfig{Seed: 1})
+	const group = "[ff15::8000:1]:7500"
+	for name, address := range map[string]string{"ada": "fd00::2", "bob": "fd00::3", "eve": "fd00::4"} {
+		cfg := &transport.Config{Network: network.Host(address), ReceiverID: wire.NewReceiverID(name)}
+		listener, err := transport.Listen("udp", group, cfg)
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer listener.Close()
+		go func() {
+			if receiver, err := listener.Accept(); err == nil {
+				io.Copy(io.Discard, receiver)
+			}
+		}()
+	}
+	source, err := transport.Dial("udp", group, &transport.Config{Network: network.Host("fd00::1"), Rate: 100 * flow.Mbps})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer source.Close()
+	for _, entry := range []string{"one", "two", "three"} {
+		if err := source.WriteMessage([]byte(entry)); err != nil {
+			log.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		err := source.WaitDelivered(ctx, transport.Quorum{Count: 2})
+		cancel()
+		var missing *transport.UndeliveredError
+		switch {
+		case err == nil:
+			fmt.Println(entry, "is held by two replicas")
+		case errors.As(err, &missing):
+			log.Fatalf("%v hold it, %v do not", missing.Confirmed, missing.Missing)
+		default:
+			log.Fatal(err)
+		}
+	}
+	// Output:
+	// one is held by two replicas
+	// two is held by two replicas
+	// three is held by two replicas
 }
 
 func ExampleConfig_Validate() {
