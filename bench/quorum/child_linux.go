@@ -46,7 +46,8 @@ func (s *says) event(e Event) {
 	}
 }
 
-// child is the life of an endpoint: a job over stdin, events over stdout, until stdin ends.
+// child is the life of an endpoint: a job over stdin, events over stdout. The process ends when stdin does; child returns only if there is
+// no job.
 func child() error {
 	in := bufio.NewReader(os.Stdin)
 	line, err := in.ReadBytes('\n')

@@ -31,10 +31,8 @@ func enter() (done bool) {
 		netem.EnterUser()
 		return false
 	}
-	if err := child(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	fmt.Fprintln(os.Stderr, child())
+	os.Exit(1)
 	return true
 }
 
