@@ -139,7 +139,7 @@ func writeSVGs(dir string, results []Result) error {
 		if r.Series == nil {
 			continue
 		}
-		name := strings.NewReplacer("/", "-", "%", "").Replace(r.id()) + ".svg"
+		name := strings.NewReplacer("/", "-", " ", "-", "%", "").Replace(r.id()) + ".svg"
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(r.Series.svg(r.id())), 0o644); err != nil {
 			return err
 		}
