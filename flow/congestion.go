@@ -171,15 +171,15 @@ func (c *Congestion) Delivered(now mono.Time, d Delivery) {
 	if c.next == c.lead+1 {
 		c.waiting = mono.Never
 	}
-	c.model.seen += d.Expected
-	c.model.took += d.Over
+	c.model.seen += max(d.Expected, int(min(float64(d.Bytes)*8/c.packet, mostDelivery)))
+	c.model.took += d.Over + d.Held - c.held
 	if c.phase == Drain && c.path.queue() <= c.path.low() {
 		c.model.drained = true
 	}
-	if c.lap.expected > 0 && c.lap.tag != sent.tag {
+	if c.lap.n > 0 && c.lap.tag != sent.tag {
 		c.endLap(now)
 	}
-	if c.lap.expected == 0 {
+	if c.lap.n == 0 {
 		c.lap.tag, c.lap.phase, c.lap.calm = sent.tag, sent.phase, sent.calm
 	}
 	c.lap.add(&d, c.held, c.path.queue(), sent.rate)
@@ -199,9 +199,10 @@ func (c *Congestion) Delivered(now mono.Time, d Delivery) {
 
 // clamp brings what a report says to what can be.
 func (c *Congestion) clamp(d *Delivery) {
-	d.Expected = min(max(d.Expected, 0), mostDelivery)
-	d.Came = min(max(d.Came, 0), mostDelivery)
-	d.Bytes = min(max(d.Bytes, 0), c.sent.since(d.Lead.Add(-d.Expected)))
+	before := d.Lead.Add(-min(max(d.Expected, 0), mostDelivery))
+	d.Bytes = min(max(d.Bytes, 0), c.sent.since(before))
+	d.Expected = min(max(d.Expected, 0), d.Lead.Sub(c.lead), mostDelivery)
+	d.Came = min(max(d.Came, 0), 2*d.Expected+roundPackets)
 	d.Over = min(max(d.Over, 0), maxRTT)
 	d.Held = min(max(d.Held, 0), maxRTT)
 }
@@ -245,10 +246,13 @@ func (c *Congestion) set(now mono.Time) {
 			r = c.model.capacity
 		}
 	case Drain:
-		r, w = 0.75*c.model.raw, 0.9*bdp
+		r, w = 0.75*min(c.model.raw, c.model.mean), 0.9*bdp
 	case Cruise:
-		if c.path.queue() > c.path.low() {
+		switch {
+		case c.path.queue() > c.path.low():
 			r *= 0.95
+		case c.model.clear && c.atMax():
+			r = c.max
 		}
 		w = 1.5 * bdp
 	case Probe:

@@ -6,13 +6,18 @@ import (
 	"github.com/rmcast/rmcast/mono"
 )
 
-const blindStep = time.Second
+const (
+	blindStep   = time.Second
+	blindDouble = 50 * time.Millisecond
+	blindFirst  = 1.0 / 64 // of Start
+)
 
 // blindRate is moved by the loss that receivers tell in NAKs, when nobody reports.
 type blindRate struct {
 	rate float64 // bit/s
 	at   mono.Time
 	loss float64 // worst since at
+	soft bool    // nobody ever reported nor lost: doubles at each step
 }
 
 // Switched tells that another receiver sets the pace from now on; pace is its rate of delivery, 0 unknown.
@@ -35,6 +40,7 @@ func (c *Congestion) Switched(now mono.Time, pace Rate) {
 	case c.phase == Blind || c.phase == Startup:
 		c.enter(now, Startup, WhySwitched)
 	case slower:
+		m.moved = true
 		c.enter(now, Drain, WhySwitched)
 	case c.phase != Compete:
 		c.enter(now, Probe, WhySwitched)
@@ -51,6 +57,9 @@ func (c *Congestion) Blind(now mono.Time) {
 	c.heard, c.halved = false, 0
 	c.waiting = mono.Never
 	c.blind = blindRate{rate: min(c.model.capacity, float64(c.cfg.Start)), at: now}
+	if !c.model.measured {
+		c.blind.rate, c.blind.soft = max(blindFirst*c.blind.rate, c.min), true
+	}
 	c.enter(now, Blind, WhyBlind)
 	c.set(now)
 }
@@ -84,6 +93,9 @@ func (c *Congestion) Deadline() mono.Time {
 		if c.blind.rate >= float64(c.cfg.Start) && c.blind.loss == 0 {
 			return mono.Never
 		}
+		if c.blind.soft {
+			return c.blind.at.Add(blindDouble)
+		}
 		return c.blind.at.Add(blindStep)
 	}
 	if c.waiting == mono.Never {
@@ -103,9 +115,12 @@ func (c *Congestion) Advance(now mono.Time) {
 	switch {
 	case c.phase == Blind:
 		b := &c.blind
-		if b.loss > excessLoss {
-			b.rate = max(b.rate*0.85, c.min)
-		} else {
+		switch {
+		case b.loss > excessLoss:
+			b.rate, b.soft = max(b.rate*0.85, c.min), false
+		case b.soft:
+			b.rate = min(b.rate*2, float64(c.cfg.Start))
+		default:
 			b.rate = min(b.rate*1.05, float64(c.cfg.Start))
 		}
 		b.loss, b.at = 0, now

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -68,25 +69,27 @@ func TestCongestionBesideCubic(t *testing.T) {
 	for _, n := range []int{1, 4} {
 		for _, late := range []float64{0, 3, -3} {
 			t.Run(fmt.Sprintf("%d, %v s later", n, late), func(t *testing.T) {
-				var shares []float64
-				b := newBottleneck(rate, rtt, bdpPackets(rate, rtt), 1)
-				s := newSource(b, modelConfig(rtt), seconds(max(late, 0)))
-				for i := range n {
-					newCubic(b, seconds(max(-late, 0)+float64(i)*0.1))
-				}
-				b.run(seconds(33))
-				for i := range b.flows {
-					shares = append(shares, b.mean(i, 3*time.Second, 33*time.Second)/1e6)
-				}
-				fair := 100 / float64(n+1)
-				t.Logf("%.1f Mbit/s, of %.1f; %.2f %% lost; %v", shares, fair, 100*b.lossShare(), s.c.State())
-				if shares[0] < fair/2 || shares[0] > 2*fair {
-					t.Errorf("%.1f Mbit/s, a fair share is %.1f", shares[0], fair)
-				}
-				for _, tcp := range shares[1:] {
-					if tcp < fair/2 {
-						t.Errorf("TCP gets %.1f Mbit/s", tcp)
+				const runs = 5
+				var ours, worst []float64
+				for seed := range uint64(runs) {
+					b := newBottleneck(rate, rtt, bdpPackets(rate, rtt), seed)
+					newSource(b, modelConfig(rtt), seconds(max(late, 0)+0.05*b.rng.Float64()))
+					tcp := 100.0
+					for i := range n {
+						newCubic(b, seconds(max(-late, 0)+float64(i)*0.1))
 					}
+					b.run(seconds(33))
+					for i := range n {
+						tcp = min(tcp, b.mean(i+1, 3*time.Second, 33*time.Second)/1e6)
+					}
+					ours, worst = append(ours, b.mean(0, 3*time.Second, 33*time.Second)/1e6), append(worst, tcp)
+				}
+				slices.Sort(ours)
+				slices.Sort(worst)
+				fair := 100 / float64(n+1)
+				t.Logf("%.1f Mbit/s, a fair share is %.1f; the worst TCP %.1f", ours, fair, worst)
+				if ours[runs/2] < fair/2 || ours[runs/2] > 2*fair || worst[runs/2] < fair/2 {
+					t.Error("that is not shared")
 				}
 			})
 		}
@@ -102,20 +105,27 @@ func jain(shares ...float64) float64 {
 	return sum * sum / squares / float64(len(shares))
 }
 
-// Two of ours share.
+// Two of ours share, whether they start together or one comes later: medians of five runs.
 func TestCongestionTwo(t *testing.T) {
 	for _, rate := range []Rate{10 * Mbps, 100 * Mbps} {
 		for _, rtt := range []time.Duration{ms, 20 * ms, 100 * ms} {
 			for _, late := range []float64{0, 5} {
 				t.Run(fmt.Sprintf("%v %v %v s later", rate, rtt, late), func(t *testing.T) {
-					b := newBottleneck(rate, rtt, bdpPackets(rate, rtt), 1)
-					s := newSource(b, modelConfig(rtt), 0)
-					u := newSource(b, modelConfig(rtt), seconds(late))
-					b.run(seconds(40))
-					x, y := b.mean(0, 20*time.Second, 40*time.Second)/1e6, b.mean(1, 20*time.Second, 40*time.Second)/1e6
-					t.Logf("%.1f and %.1f Mbit/s, Jain %.3f, %.2f %% lost, %v %v", x, y, jain(x, y), 100*b.lossShare(), s.c.State().Phase, u.c.State().Phase)
-					if jain(x, y) < 0.9 || (x+y)*1e6 < 0.9*float64(rate) {
-						t.Errorf("%.1f and %.1f Mbit/s", x, y)
+					const runs = 5
+					var fair, use []float64
+					for seed := range uint64(runs) {
+						b := newBottleneck(rate, rtt, bdpPackets(rate, rtt), seed)
+						newSource(b, modelConfig(rtt), 0)
+						newSource(b, modelConfig(rtt), seconds(late+0.05*b.rng.Float64()))
+						b.run(seconds(40))
+						x, y := b.mean(0, 20*time.Second, 40*time.Second), b.mean(1, 20*time.Second, 40*time.Second)
+						fair, use = append(fair, jain(x, y)), append(use, (x+y)/float64(rate))
+					}
+					slices.Sort(fair)
+					slices.Sort(use)
+					t.Logf("Jain %.3f, together %.3f of the rate", fair, use)
+					if fair[runs/2] < 0.95 || use[0] < 0.9 {
+						t.Error("that is not shared well")
 					}
 				})
 			}

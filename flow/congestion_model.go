@@ -9,6 +9,7 @@ import (
 
 const (
 	roundPackets = 16
+	quietPause   = 100 * time.Millisecond
 	probePause   = 300 * time.Millisecond
 	roundTime    = 20 * time.Millisecond
 	leastLap     = 8
@@ -25,6 +26,7 @@ type lap struct {
 	tag         uint32 // of the phase they were sent in
 	phase       Phase
 	calm        bool // Drain had emptied what queue it could
+	n           int  // reports
 	bytes       int64
 	leads       time.Duration // between the first and the last lead's arrival
 	reports     time.Duration // between the reports' leaving
@@ -35,7 +37,7 @@ type lap struct {
 }
 
 func (r *lap) add(d *Delivery, heldBefore, queue time.Duration, rate float64) {
-	if r.expected == 0 {
+	if r.n++; r.n == 1 {
 		r.least, r.most = queue, queue
 	}
 	r.bytes += d.Bytes
@@ -68,7 +70,7 @@ func (r *lap) loss() float64 {
 // have come since.
 func (r *lap) delivered() float64 {
 	t := max(r.leads, r.reports)
-	if r.leads <= 0 {
+	if t <= 0 {
 		return 0
 	}
 	return float64(r.bytes) * 8 / t.Seconds()
@@ -79,6 +81,7 @@ type model struct {
 	capacity    float64             // bit/s
 	kept        [keptRounds]float64 // capacity by round
 	raws        [keptRounds]float64 // what really came
+	mean        float64             // what came lately, smoothed
 	raw         float64             // the most of it, bit/s
 	at          int
 	measured    bool    // capacity rests on a round
@@ -100,8 +103,12 @@ type model struct {
 	was         float64 // delivery of the latest saturated round, 0: it was none
 	standing    int
 	drained     bool
+	length      int       // of this Cruise, rounds
+	clear       bool      // no queue and no loss beyond noise in the latest lap
+	moved       bool      // another receiver sets the pace: probe after the drain
 	alone       float64   // capacity when a drain emptied the queue last
 	target      float64   // capacity before the probe
+	taken       mono.Time // the latest sample that could lower the capacity
 	probed      mono.Time // the latest probe
 }
 
@@ -121,8 +128,8 @@ func (m *model) take(s, raw float64) {
 
 // reset makes a sample all that is known.
 func (m *model) reset(s, raw float64) {
-	m.kept, m.raws = [keptRounds]float64{s}, [keptRounds]float64{raw}
-	m.capacity, m.raw = s, min(s, raw)
+	m.kept, m.raws, m.at = [keptRounds]float64{s}, [keptRounds]float64{raw}, 1
+	m.capacity, m.raw, m.mean = s, min(s, raw), min(s, raw)
 }
 
 // endLap draws conclusions from what was delivered.
@@ -132,11 +139,11 @@ func (c *Congestion) endLap(now mono.Time) {
 	d, p := r.delivered(), r.loss()
 	limited := m.limited && c.lead.Less(m.limit)
 	m.limited = limited
-	if r.expected < leastLap || d <= 0 {
+	if float64(r.expected) < leastLap && float64(r.bytes)*8/c.packet < leastLap || d <= 0 {
 		return
 	}
 	m.loss = p
-	if r.phase == Drain && (r.lost() == 0 || r.calm && (r.most < c.path.peak/2 || c.path.peak <= 2*c.path.low())) {
+	if r.phase == Drain && r.expected > 0 && (r.lost() == 0 || r.calm && (r.most < c.path.peak/2 || c.path.peak <= 2*c.path.low())) {
 		m.learn(p, r.expected)
 		m.judge(p, r.calm)
 	}
@@ -149,15 +156,24 @@ func (c *Congestion) endLap(now mono.Time) {
 	case !m.measured:
 		m.measured = true
 		m.reset(sample, d)
-	case limited && sample < m.capacity:
+	case sample < m.capacity && (limited || r.phase == Drain || !saturated && !excess && now.Sub(m.taken) < quietPause):
+		// Without a queue and without loss, what came is what was sent, or a report was late: the maximum is that of a second then.
 	case r.phase == Startup:
 		m.take(max(sample, m.capacity), d)
 	case saturated && m.was > 0 && max(m.was, sample) < m.capacity:
 		m.reset(max(m.was, sample), d)
 		m.standing++
 	default:
+		m.taken = now
 		m.take(sample, d)
 	}
+	switch {
+	case r.phase == Startup || m.mean == 0:
+		m.mean = d
+	case r.phase != Drain && !limited:
+		m.mean += (d - m.mean) / 4
+	}
+	m.clear = r.least <= low && !excess
 	m.was = 0
 	if saturated {
 		m.was = sample
@@ -193,13 +209,18 @@ func (c *Congestion) startupLap(now mono.Time, sample float64, limited, full, bu
 	}
 }
 
-// roundOver reports whether the acker has what was to be sent next when the round began, and enough to tell.
+// roundOver reports whether the acker has what was to be sent next when the round began, and enough to tell. Where nothing but repairs is
+// sent, or very little, time decides.
 func (c *Congestion) roundOver() bool {
 	m := &c.model
-	if !m.end.LessEq(c.lead) || m.seen < roundPackets {
+	late := m.took >= 4*c.path.smoothed()+roundTime
+	if !m.end.LessEq(c.lead) && !late || m.seen < leastWindow {
 		return false
 	}
-	return c.phase == Startup || m.seen >= 4*roundPackets && m.took >= roundTime/4 || m.took >= roundTime
+	if m.seen < roundPackets {
+		return m.took >= 10*roundTime
+	}
+	return late || c.phase == Startup || m.seen >= 4*roundPackets && m.took >= roundTime/4 || m.took >= roundTime || m.seen >= mostDelivery
 }
 
 // endRound goes on to the next phase where it is time.
@@ -216,7 +237,10 @@ func (c *Congestion) endRound(now mono.Time) {
 			m.tag++
 		}
 	case Cruise:
-		if m.rounds >= cruiseRounds && now.Sub(m.probed) >= probePause {
+		if m.clear && c.atMax() {
+			return // nothing to find, nothing to let go
+		}
+		if wait := now.Sub(m.probed); m.rounds >= m.length && wait >= probePause || wait >= 5*probePause {
 			m.probed = now
 			m.target = m.capacity
 			c.enter(now, Probe, WhyCapacity)
@@ -238,8 +262,18 @@ func (c *Congestion) drainEnds(now mono.Time) {
 		c.enter(now, Compete, WhyQueue)
 		return
 	}
+	if m.moved {
+		m.moved, m.target, m.probed = false, m.capacity, now
+		c.enter(now, Probe, WhySwitched)
+		return
+	}
+	// Of differing length, or the probes of sources that started together meet for ever. The clock's last digits decide: nothing here is random.
+	m.length = cruiseRounds - 1 + int(uint64(now)*0x9e3779b97f4a7c15>>62)
 	c.enter(now, Cruise, WhyCapacity)
 }
+
+// atMax reports whether probing would find nothing but the cap.
+func (c *Congestion) atMax() bool { return 1.25*c.model.capacity >= c.max }
 
 // judge looks, once less is sent, at what was lost without a queue: if hardly less is lost now, it is noise; else the rate was too high for
 // something that drops without queueing.
@@ -255,6 +289,9 @@ func (m *model) judge(p float64, calm bool) {
 
 // learn takes what was lost without a queue, of the last few hundred numbers.
 func (m *model) learn(p float64, n int) {
+	if n <= 0 {
+		return
+	}
 	m.noiseOf = min(m.noiseOf, 300) + float64(n)
 	m.noise += float64(float64(n) / m.noiseOf * (p - m.noise))
 	m.noise = min(max(m.noise, 0), mostNoise)

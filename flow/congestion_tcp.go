@@ -48,7 +48,11 @@ func (t *tcpWindow) rate(c *Congestion) (r, w float64) {
 	if t.test > 0 {
 		return 0.6 * t.d, 0.85 * t.d / c.packet * c.path.least().Seconds()
 	}
-	return 1.1 * t.window * c.packet / c.path.smoothed().Seconds(), t.window
+	gain := 1.1 // more, and our runs are what the full queue drops
+	if c.cfg.LossIsCongestion {
+		gain = 1.4
+	}
+	return gain * t.window * c.packet / c.path.smoothed().Seconds(), t.window
 }
 
 func (c *Congestion) tcpDelivered(now mono.Time, d *Delivery) {
