@@ -29,7 +29,7 @@ func TestExact(t *testing.T) {
 		{"Rate", exactRate, 0x704fde41766bbbad},
 		{"costs", exactCosts, 0x2f86f986462f7932},
 		{"Parity", exactParity, 0x502338ff9a6c6e95},
-		{"Group", exactGroup, 0x7b6894cd15107df8},
+		{"Group", exactGroup, 0xa0651943ce755cf6},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := &trace{fnv.New64a()}

@@ -123,6 +123,8 @@ type groupMember struct {
 	room   int
 
 	mark, last groupPoint // the present interval's begin, and the latest report
+	end        groupPoint // of an interval that is to be compared
+	ended      bool       // there is one
 	late       bool       // Behind in the latest report
 	ratio      float64    // smoothed, of the acker's delivery rate over the same numbers; 0 unknown
 	rate       Rate       // in the latest interval

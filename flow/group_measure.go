@@ -81,9 +81,12 @@ func (m *groupMember) take(now mono.Time, r Report) {
 		m.rtt = r.RTT
 	}
 	if m.count++; m.count == 1 {
-		m.mark = m.last
+		m.begin(m.last)
 	}
 }
+
+// begin begins an interval at p.
+func (m *groupMember) begin(p groupPoint) { m.mark, m.ended = p, false }
 
 // groupLine is what the acker got, as points of its own counters: so dense where it is new, and thinner where it is old, that a comparison
 // over any range of the last seconds finds its ends.
@@ -193,15 +196,19 @@ type groupInterval struct {
 	sent    Rate    // at least that was sent
 }
 
-// measure ends m's interval with its latest report, if that tells enough, and judges.
+// measure ends m's interval with the first report that makes it tell enough, and judges.
 func (g *Group) measure(now mono.Time, m *groupMember) {
-	n, over := m.last.lead.Sub(m.mark.lead), m.last.at-m.mark.at
+	if !m.ended { // and else it waits for the acker's report of the same numbers
+		m.end = m.last
+	}
+	n, over := m.end.lead.Sub(m.mark.lead), m.end.at-m.mark.at
 	if m.count < 2 || n < groupFew || n < groupLeast && over < groupLong || over < groupShort && (n < groupMany || over <= 0) {
 		return
 	}
-	bytes := m.last.bytes - m.mark.bytes
+	m.ended = true
+	bytes := m.end.bytes - m.mark.bytes
 	v := groupInterval{
-		numbers: float64(n), over: over, share: min(float64(m.last.came-m.mark.came)/float64(n), 1), rate: groupRate(bytes, over),
+		numbers: float64(n), over: over, share: min(float64(m.end.came-m.mark.came)/float64(n), 1), rate: groupRate(bytes, over),
 	}
 	if v.share > 0 {
 		v.sent = min(Rate(float64(v.rate)/v.share), Unlimited-1)
@@ -210,16 +217,17 @@ func (g *Group) measure(now mono.Time, m *groupMember) {
 	case m == g.acker:
 		v.ratio = 1
 	case g.acker != nil && g.line.n > 0:
-		if g.line.points[g.line.n-1].lead.Less(m.last.lead) {
+		if g.line.points[g.line.n-1].lead.Less(m.end.lead) {
 			return // the acker's report of this is to come
 		}
 		at0, bytes0, i0 := g.line.at(m.mark.lead)
-		at1, bytes1, i1 := g.line.at(m.last.lead)
+		at1, bytes1, i1 := g.line.at(m.end.lead)
 		if i0 < 0 {
-			m.mark = m.last
+			m.begin(m.last)
 			return
 		}
 		if i1-i0 < 2 && n < groupMany {
+			m.ended = false
 			return // its reports are too far apart for this
 		}
 		if theirs := groupRate(bytes1-bytes0, at1-at0); theirs > 0 {
@@ -227,7 +235,7 @@ func (g *Group) measure(now mono.Time, m *groupMember) {
 			v.sent = max(v.sent, theirs)
 		}
 	}
-	m.mark = m.last
+	m.begin(m.end)
 	m.rate = v.rate
 	m.loss = groupSmooth(m.loss, 1-v.share, m.loss < 0)
 	if v.ratio > 0 {

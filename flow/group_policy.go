@@ -228,7 +228,7 @@ func (g *Group) lead(now mono.Time, m *groupMember) {
 		if other.ratio > 0 {
 			other.ratio = min(max(other.ratio/unit, 1e-6), 1e6)
 		}
-		if other.mark = other.last; !other.left {
+		if other.begin(other.last); !other.left {
 			other.low = 0
 		}
 	}
