@@ -272,7 +272,7 @@ func (c *Congestion) set(now mono.Time) {
 	}
 	c.rate = min(max(c.rate, c.cfg.Min), c.cfg.Max)
 	switch {
-	case c.phase == Blind || c.halved > 0:
+	case c.phase == Blind || c.halved > 0 && c.model.measured:
 		c.window = blindWindow
 	case !c.model.measured:
 		c.window = firstWindow
