@@ -57,7 +57,7 @@ const (
 	reportLeast   = time.Millisecond // bounds of Pace.Every
 	reportMost    = time.Second
 	firstReport   = time.Millisecond       // first reports wait up to this in small groups,
-	firstReportOf = 250 * time.Millisecond // and in large ones no longer than this, for the first guess of the round trip may be far too long
+	firstReportOf = 150 * time.Millisecond // and in large ones no longer than this, for the first guess of the round trip may be far too long
 	lastReport    = 8                      // intervals until the acker tells the end of what came once more
 	slowTrips     = 3                      // round trips that less than Pace.Slow came,
 	slowLeast     = 20 * time.Millisecond  // or this long,

@@ -30,6 +30,9 @@ type sourcePace struct {
 	acker   wire.ReceiverID // 0: nobody
 	gone    bool            // it fell silent, or is not followed any more
 	lead    seq.Num         // what it said last; or the lead when it was chosen
+	reports int             // it sent since, up to provenReports
+	mark    seq.Num         // what was sent next at
+	markAt  mono.Time       // this instant; Never before a report
 	heardAt mono.Time       // its latest report, or when it was chosen
 	flowsAt mono.Time       // when data began to flow after a pause
 	sentAt  mono.Time       // the latest data; Never before
@@ -62,11 +65,14 @@ type foreignLoss struct {
 }
 
 const (
+	settleLeast   = 10 * time.Millisecond  // what was sent this long and two round trips ago is not under way
 	overdueMin    = 5 * time.Millisecond   // reports that stay out while data waits for them are asked for after this or longer,
 	overdueMax    = 500 * time.Millisecond // doubled up to this
 	evictTold     = 3 * time.Second        // an evicted receiver is told for so long, and again when it is heard
 	mostTold      = 64                     // receivers that are told so at once
 	foreignPeriod = 250 * time.Millisecond // measures of loss by NAKs take so long,
+	provenReports = 3                      // reports after which an acker is known to hear that it is one;
+	unproven      = 500 * time.Millisecond // until then it is waited for so long
 	silentPackets = 8                      // that the acker may lose, or the reports of which
 	spareMost     = 0.1                    // of the rate, for repairs to all receivers that are not followed
 	foreignLeast  = 64                     // and so many packets
@@ -87,7 +93,7 @@ func newSourcePace(now mono.Time, cfg SourceConfig, packetBytes int) *sourcePace
 		}),
 		group: flow.NewGroup(flow.GroupConfig{Slow: slow}),
 		share: slow.Share,
-		lead:  cfg.First.Add(-1), heardAt: now, flowsAt: now, sentAt: mono.Never, askAt: mono.Never, probed: mono.Never,
+		lead:  cfg.First.Add(-1), heardAt: now, flowsAt: now, sentAt: mono.Never, askAt: mono.Never, markAt: mono.Never, probed: mono.Never,
 	}
 	q.rate = q.control.Rate()
 	q.spare = flow.NewPacer(q.spareRate(), 2*packetBytes, now)
@@ -158,7 +164,8 @@ func (s *Source) hearReport(now mono.Time, m Meta, p *wire.Packet) bool {
 		if chosen || q.lead.Less(r.Lead) {
 			q.lead = r.Lead
 		}
-		q.heardAt = now
+		q.heardAt, q.reports = now, min(q.reports+1, provenReports)
+		s.settle(now)
 	}
 	if acker {
 		q.control.Delivered(now, d)
@@ -166,6 +173,19 @@ func (s *Source) hearReport(now mono.Time, m Meta, p *wire.Packet) bool {
 	q.ignored = !q.group.Follows(m.From)
 	s.follow(now)
 	return true
+}
+
+// settle takes it, at a report of the acker, that what was sent some round trips ago came or was lost: it is not under way any more. A lead
+// does not tell that when all that was sent after it is lost.
+func (s *Source) settle(now mono.Time) {
+	q := s.pace
+	if age := 2*max(s.grtt.Value(now), q.control.State().RTT) + settleLeast; q.markAt != mono.Never && now.Sub(q.markAt) < age {
+		return
+	}
+	if last := q.mark.Add(-1); q.markAt != mono.Never && q.lead.Less(last) {
+		q.lead = last
+	}
+	q.mark, q.markAt = s.window.Next(), now
 }
 
 // elect follows the group's choice of the acker, and reports whether there is another.
@@ -179,6 +199,7 @@ func (s *Source) elect(now mono.Time) bool {
 	if q.acker = wire.ReceiverID(id); !ok {
 		q.acker = 0
 	}
+	q.markAt, q.reports = mono.Never, 0
 	q.lead, q.heardAt = s.window.Lead(), now // what is under way is not known of the new one
 	if ok {
 		if q.gone {
@@ -327,7 +348,11 @@ func (s *Source) maySend(now mono.Time) bool {
 
 // silence is how long the acker may say nothing: so that at low rates it had something to say several times.
 func (q *sourcePace) silence(packetBytes int) time.Duration {
-	return max(q.control.Silence(), silentPackets*q.rate.Duration(int64(packetBytes)))
+	d := max(q.control.Silence(), silentPackets*q.rate.Duration(int64(packetBytes)))
+	if q.reports < provenReports {
+		d = max(d, unproven) // a queue that the start filled may hold what names it, and its reports
+	}
+	return d
 }
 
 // silentAt is when the acker counts as gone: it has not reported while data was under way and more is waiting.
