@@ -59,7 +59,7 @@ func TestPaceDelivers(t *testing.T) {
 func TestPaceMute(t *testing.T) {
 	n := newNetwork(t, 1)
 	nd, s := n.source(adapts)
-	data := pattern(1, 20<<20)
+	data := pattern(1, 4<<20)
 	nd.tick = writer(s, data)
 	rn, ps := n.peers(nil)
 	rd, tick := collect(ps)
@@ -70,7 +70,7 @@ func TestPaceMute(t *testing.T) {
 	}
 	n.lose(0.05)
 	least := flow.Unlimited
-	n.run(mono.Time(time.Minute), func() bool {
+	n.run(mono.Time(5*time.Minute), func() bool {
 		least = min(least, s.Stats().Rate)
 		return s.Finished()
 	})
