@@ -82,6 +82,7 @@ type Congestion struct {
 	started bool          // something was sent
 	waiting mono.Time     // since when a report is due; Never while nothing is under way
 	held    time.Duration // of the latest report
+	was     sentMark      // of its lead
 	halved  int           // times the rate was halved for silence
 
 	path  path
@@ -130,6 +131,7 @@ func (c *Congestion) Sent(now mono.Time, next seq.Num, bytes int) {
 	if !c.started {
 		c.started, c.next, c.lead, c.model.end = true, next, next-1, next
 		c.sent.begin(now, next-1)
+		c.was = c.sent.marks[0]
 		c.waiting = now
 	}
 	if c.waiting == mono.Never {
@@ -183,6 +185,11 @@ func (c *Congestion) Delivered(now mono.Time, d Delivery) {
 		c.lap.tag, c.lap.phase, c.lap.calm = sent.tag, sent.phase, sent.calm
 	}
 	c.lap.add(&d, c.held, c.path.queue(), sent.rate)
+	if d.Expected > 0 {
+		c.lap.sent += sent.after - c.was.after
+		c.lap.sending += sent.at.Sub(c.was.at)
+		c.was = *sent
+	}
 	c.held = d.Held
 	if c.phase == Compete {
 		c.tcpDelivered(now, &d)

@@ -10,14 +10,55 @@ const (
 	blindStep   = time.Second
 	blindDouble = 50 * time.Millisecond
 	blindFirst  = 1.0 / 64 // of Start
+	blindCuts   = 3        // steps down without effect, and it is noise
+	blindNoise  = 0.25     // more is none
 )
 
-// blindRate is moved by the loss that receivers tell in NAKs, when nobody reports.
+// blindRate is moved by the loss that receivers tell in NAKs, when nobody reports: it grows up to Start, and falls by steps while the loss is
+// more than noise. Loss that three steps down do not lessen is noise.
 type blindRate struct {
-	rate float64 // bit/s
-	at   mono.Time
-	loss float64 // worst since at
-	soft bool    // nobody ever reported nor lost: doubles at each step
+	rate  float64 // bit/s
+	at    mono.Time
+	loss  float64 // latest since at
+	soft  bool    // nobody ever reported: doubles at each step
+	cuts  int     // steps down in a row
+	first float64 // loss before them
+	noise float64
+}
+
+// step moves the rate between least and most.
+func (b *blindRate) step(now mono.Time, least, most float64) {
+	switch {
+	case b.loss > float64(1.5*b.noise)+excessLoss:
+		if b.cuts == 0 {
+			b.first = b.loss
+		}
+		b.rate = max(b.rate*0.7, least)
+		if b.cuts++; b.cuts >= blindCuts {
+			if b.loss > 0.7*b.first && b.loss < blindNoise {
+				b.noise = b.loss
+			}
+			b.cuts = 0
+		}
+	case b.soft:
+		b.cuts, b.rate = 0, min(b.rate*2, most)
+	default:
+		b.cuts, b.rate = 0, min(b.rate*1.05, most)
+	}
+	b.loss, b.at = 0, now
+}
+
+// next returns when the next step is due.
+func (b *blindRate) next(most float64) mono.Time {
+	switch {
+	case b.loss > 0 || b.cuts > 0:
+		return b.at.Add(blindStep)
+	case b.rate >= most:
+		return mono.Never
+	case b.soft:
+		return b.at.Add(blindDouble)
+	}
+	return b.at.Add(blindStep)
 }
 
 // Switched tells that another receiver sets the pace from now on; pace is its rate of delivery, 0 unknown.
@@ -69,7 +110,9 @@ func (c *Congestion) Lost(now mono.Time, share float64) {
 	if c.phase != Blind || !(share >= 0) {
 		return
 	}
-	c.blind.loss = max(c.blind.loss, min(share, 1))
+	if c.blind.loss = min(share, 1); c.blind.cuts == 0 && c.blind.rate >= float64(c.cfg.Start) && now.Sub(c.blind.at) >= 2*blindStep {
+		c.blind.at = now.Add(-blindStep) // nothing was due for long
+	}
 	c.Advance(now)
 }
 
@@ -90,13 +133,7 @@ func (c *Congestion) Marked(now mono.Time) {
 // Deadline returns when Advance wants to be called.
 func (c *Congestion) Deadline() mono.Time {
 	if c.phase == Blind {
-		if c.blind.rate >= float64(c.cfg.Start) && c.blind.loss == 0 {
-			return mono.Never
-		}
-		if c.blind.soft {
-			return c.blind.at.Add(blindDouble)
-		}
-		return c.blind.at.Add(blindStep)
+		return c.blind.next(float64(c.cfg.Start))
 	}
 	if c.waiting == mono.Never {
 		return mono.Never
@@ -114,16 +151,7 @@ func (c *Congestion) Advance(now mono.Time) {
 	}
 	switch {
 	case c.phase == Blind:
-		b := &c.blind
-		switch {
-		case b.loss > excessLoss:
-			b.rate, b.soft = max(b.rate*0.85, c.min), false
-		case b.soft:
-			b.rate = min(b.rate*2, float64(c.cfg.Start))
-		default:
-			b.rate = min(b.rate*1.05, float64(c.cfg.Start))
-		}
-		b.loss, b.at = 0, now
+		c.blind.step(now, c.min, float64(c.cfg.Start))
 	case !c.heard:
 		c.Blind(now)
 	default:

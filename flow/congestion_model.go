@@ -33,6 +33,8 @@ type lap struct {
 	expected    int
 	came        int
 	least, most time.Duration // queue
+	sent        int64         // bytes sent meanwhile
+	sending     time.Duration // between the sending of the first and the last lead
 	fastest     float64       // highest rate at which they were sent
 }
 
@@ -50,6 +52,11 @@ func (r *lap) add(d *Delivery, heldBefore, queue time.Duration, rate float64) {
 }
 
 func (r *lap) lost() int { return max(r.expected-r.came, 0) }
+
+// sentAll reports whether about as much came as was sent meanwhile: that says nothing of what the path bears, but that it is as much.
+func (r *lap) sentAll(d float64) bool {
+	return r.sending > 0 && d*r.sending.Seconds() > 0.95*8*float64(r.sent)*(1-r.loss())
+}
 
 // exceeds reports whether clearly more was lost than noise, and than can be overlooked.
 func (r *lap) exceeds(noise float64) bool {
@@ -160,7 +167,7 @@ func (c *Congestion) endLap(now mono.Time) {
 		// Without a queue and without loss, what came is what was sent, or a report was late: the maximum is that of a second then.
 	case r.phase == Startup:
 		m.take(max(sample, m.capacity), d)
-	case saturated && m.was > 0 && max(m.was, sample) < m.capacity:
+	case saturated && m.was > 0 && max(m.was, sample) < m.capacity && !r.sentAll(d):
 		m.reset(max(m.was, sample), d)
 		m.standing++
 	default:
@@ -193,6 +200,7 @@ func (c *Congestion) endLap(now mono.Time) {
 		c.enter(now, Drain, WhyLoss)
 	case c.phase == Compete:
 		c.tcp.took(d)
+		c.competeLap(now, p)
 	}
 }
 

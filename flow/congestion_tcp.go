@@ -27,6 +27,7 @@ type tcpWindow struct {
 	d              float64
 	empty          bool
 	ended          mono.Time
+	alone          int // rounds without a queue
 }
 
 // begin starts from what is under way.
@@ -99,6 +100,23 @@ func (c *Congestion) tcpFall(now mono.Time) {
 	t.epoch = now
 	t.until, t.lost, t.expected = c.next, 0, 0
 	c.why = WhyLoss
+}
+
+// competeLap ends the competition when there is no queue to compete for: what is lost then is noise.
+func (c *Congestion) competeLap(now mono.Time, p float64) {
+	if c.cfg.LossIsCongestion {
+		return
+	}
+	if c.lap.most > c.path.low() || c.lap.phase != Compete {
+		c.tcp.alone = 0
+		return
+	}
+	c.model.learn(p, c.lap.expected)
+	if c.tcp.alone++; c.tcp.alone >= 3 {
+		c.model.full, c.model.flat, c.model.again = c.model.capacity, 0, true
+		c.tcp.ended = now
+		c.enter(now, Startup, WhyCapacity)
+	}
 }
 
 // tcpRound looks from time to time whether the queue empties when we let it.
