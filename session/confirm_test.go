@@ -429,6 +429,31 @@ func TestConfirmForged(t *testing.T) {
 	}
 }
 
+// Whatever SPMs say, a receiver does not flood the one they name with confirmations.
+func TestConfirmForgedSPMs(t *testing.T) {
+	n := newReplicas(t, 1, 1, nil)
+	n.greet()
+	n.sn.paused = true
+	p := *n.s.spmHead(n.now)
+	p.Options.Peer.Pace = wire.Pace{On: true, Confirm: 1, Mark: p.Lead}
+	sent := 0
+	n.spy = func(_ *node, p *wire.Packet) {
+		if p.Type == wire.TypeACK {
+			sent += p.HeadLen() + headerBytes
+		}
+	}
+	const flood = 100_000
+	start := n.now
+	for range flood {
+		p.Sqn++
+		n.peers[0].Handle(n.now, Meta{From: n.sn.addr, Multicast: true}, &p)
+		n.run(n.now.Add(10*time.Microsecond), never)
+	}
+	if most := confirmBurst + int(confirmRate.Bytes(n.now.Sub(start))) + 2000; sent > most || sent < most/2 {
+		t.Errorf("%d SPMs within %v caused %d bytes of confirmations, want at most %d", flood, n.now.Sub(start), sent, most)
+	}
+}
+
 func TestQuorumValidate(t *testing.T) {
 	for _, c := range []struct {
 		q  Quorum

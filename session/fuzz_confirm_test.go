@@ -86,6 +86,14 @@ func (c *confirmation) forge(p *program) {
 	c.s.Handle(c.now, Meta{From: c.addr(200 + int(p.u8()&3))}, &q)
 }
 
+// forgeSPM hands a replica what the source might say, but for what it wants confirmed.
+func (c *confirmation) forgeSPM(p *program) {
+	q := *c.s.spmHead(c.now)
+	q.Sqn = q.Sqn.Add(int(p.u8() % 4))
+	q.Options.Peer.Pace = wire.Pace{On: p.bit(), Mark: q.Lead.Add(p.near()), Confirm: p.u8(), Every: p.u8() & 0x80}
+	c.peers[p.u8()%honest].Handle(c.now, Meta{From: c.sn.addr, Multicast: true}, &q)
+}
+
 // again has a replica begin anew, with nothing.
 func (c *confirmation) again(i int, join Join) {
 	nd := c.nodes[i]
@@ -119,7 +127,11 @@ func (c *confirmation) step(p *program) {
 			c.s.Forget(c.now, c.waits[int(p.u8())%len(c.waits)])
 		}
 	case 4:
-		c.forge(p)
+		if p.bit() {
+			c.forgeSPM(p)
+		} else {
+			c.forge(p)
+		}
 	case 5:
 		nd := c.nodes[p.u8()%honest]
 		nd.paused = !nd.paused
