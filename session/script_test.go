@@ -37,6 +37,7 @@ type script struct {
 	peers   map[string]*Peers
 	open    map[string]*Receiver
 	written int
+	waits   []*Confirmation
 	rules   []rule
 	trace   strings.Builder
 	hide    map[wire.Type]bool
@@ -92,6 +93,18 @@ func (s *script) do(t *testing.T, d *datadriven.TestData) string {
 		share, _ := strconv.ParseFloat(arg(1), 64)
 		for range 8 {
 			s.sources[arg(0)].parity.control.Loss(share)
+		}
+	case "await": // await SOURCE COUNT [ID …]
+		q := Quorum{}
+		q.Count, _ = strconv.Atoi(arg(1))
+		for _, a := range d.CmdArgs[2:] {
+			id, _ := strconv.ParseUint(a.Key, 10, 64)
+			q.Of = append(q.Of, wire.ReceiverID(id))
+		}
+		s.waits = append(s.waits, s.sources[arg(0)].Await(s.n.now, q))
+	case "waits": // waits SOURCE: how far each of its waits is
+		for i, w := range s.waits {
+			fmt.Fprintf(&s.trace, "%d: %d of %d, missing %v\n", i+1, len(w.Got()), w.Want(), s.sources[arg(0)].Lacking(w))
 		}
 	case "finish":
 		s.sources[arg(0)].Finish(s.n.now)
@@ -174,6 +187,9 @@ func (s *script) addReceiver(t *testing.T, d *datadriven.TestData) {
 				switch a.Key {
 				case "max-delay":
 					c.MaxDelay, _ = time.ParseDuration(a.Vals[0])
+				case "id":
+					id, _ := strconv.ParseUint(a.Vals[0], 10, 64)
+					c.ID, c.Confirm = wire.ReceiverID(id), true
 				case "window":
 					c.MaxWindow, _ = strconv.Atoi(a.Vals[0])
 				case "expiry":
@@ -251,6 +267,12 @@ func (s *script) spy(from *node, p *wire.Packet) {
 		fmt.Fprintf(&s.trace, " %v", p.Numbers(nil))
 	}
 	o := &p.Options
+	if o.Set.Has(wire.OptPeer) && p.Type == wire.TypeSPM && o.Peer.Pace.Confirm != 0 {
+		fmt.Fprintf(&s.trace, " to confirm all before %d", o.Peer.Pace.Mark)
+	}
+	if o.Set.Has(wire.OptPeer) && p.Type.Upstream() && o.Peer.Flags&peerConfirms != 0 {
+		fmt.Fprintf(&s.trace, " %d holds [%d,%d)", uint64(o.Peer.Report.ID), o.Peer.Report.Start, o.Peer.Report.Front)
+	}
 	if o.Set.Has(wire.OptParityPRM) {
 		fmt.Fprintf(&s.trace, " of %d, hold %v, %d ahead", o.ParityPRM.GroupSize, decodeHold(o.Peer.Hold).Round(10*time.Microsecond), o.Peer.Ahead)
 	}

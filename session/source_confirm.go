@@ -74,6 +74,7 @@ type sourceConfirm struct {
 	waits  []*Confirmation // that are not over, ascending by mark
 	base   seq.Num         // everything before this was waited for by a Confirmation that is over
 	last   seq.Num         // the highest mark so far
+	seen   seq.Num         // after the last number that was sent before the latest SPM
 	until  mono.Time       // confirmation is wanted till then when nobody waits
 	onAt   mono.Time       // since when it is wanted; Never when it is not
 	told   bool            // the latest SPM said so
@@ -105,7 +106,7 @@ const (
 func (s *Source) Await(now mono.Time, q Quorum) *Confirmation {
 	c := s.confirm
 	if c == nil {
-		c = &sourceConfirm{base: s.cfg.First, onAt: mono.Never, askAt: mono.Never}
+		c = &sourceConfirm{base: s.cfg.First, seen: s.cfg.First, onAt: mono.Never, askAt: mono.Never}
 		s.confirm = c
 	}
 	w := &Confirmation{mark: s.Flush(now), since: c.base, of: slices.Sorted(slices.Values(q.Of)), want: q.Count}

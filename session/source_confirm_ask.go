@@ -5,6 +5,7 @@ import (
 
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/mono"
+	"github.com/rmcast/rmcast/seq"
 	"github.com/rmcast/rmcast/wire"
 )
 
@@ -68,14 +69,15 @@ func confirmIn(receivers int, grtt time.Duration) time.Duration {
 	return min(max(time.Duration(receivers)*spacing, confirmLeast), maxConfirmEvery)
 }
 
-// addConfirm puts into an SPM what is wanted: up to the lowest number that somebody waits for, or beyond all that was waited for.
+// addConfirm puts into an SPM what is wanted: up to the lowest number that somebody waits for, or, while nobody
+// does, what was sent since the SPM before: the next wait may be for that.
 func (s *Source) addConfirm(now mono.Time, o *wire.Pace) {
 	c := s.confirm
 	if c == nil || !c.wanted(now) {
 		return
 	}
 	o.On = true
-	o.Mark, o.Confirm = c.last.Add(1), max(flow.EncodeGRTT(s.confirmEvery(now)), 1)
+	o.Mark, o.Confirm = seq.Max(c.last, c.seen).Add(1), max(flow.EncodeGRTT(s.confirmEvery(now)), 1)
 	if len(c.waits) > 0 {
 		o.Mark = c.waits[0].mark
 	}
@@ -89,6 +91,7 @@ func (s *Source) confirmTold(now mono.Time) {
 	if c == nil {
 		return
 	}
+	c.seen = s.window.Next()
 	if c.told = c.wanted(now); !c.told {
 		c.onAt = mono.Never
 	}
