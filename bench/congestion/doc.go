@@ -16,7 +16,7 @@
 // alone: one source, one receiver, a bottleneck of 1 Mbit/s to 1 Gbit/s, RTT 1 to 100 ms, a queue of one bandwidth-delay product, at least
 // 32 packets; a minute each. noise: transfers of 40 MiB with random loss at each of 1 to 16 receivers, against the best of several rates
 // set by hand. tree: a thousand receivers, one of them behind a slow link of its own, for each policy. script: what happens over time when
-// capacity changes, receivers come and go, two sources share, an application stands still.
+// capacity changes, receivers come and go, two sources share, an application stands still. liar: a receiver whose reports are false.
 //
 // # Cases between namespaces
 //

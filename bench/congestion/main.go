@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,7 +89,7 @@ func (o *options) cases() (some []Case, err error) {
 			return nil, err
 		}
 	} else {
-		all = append(append(aloneCases(o.seed), noiseCases(o.seed)...), append(treeCases(o.seed), scriptCases(o.seed)...)...)
+		all = slices.Concat(aloneCases(o.seed), noiseCases(o.seed), scriptCases(o.seed), liarCases(o.seed), treeCases(o.seed))
 	}
 	for _, c := range all {
 		if (!o.quick || o.netns || c.quick) && o.named(c.id()) {

@@ -35,7 +35,7 @@ func tables(results []Result) (all []*table) {
 
 // titles tell what a row of each kind is.
 var titles = map[string]string{
-	"alone": "bottleneck, RTT", "noise": "RTT, loss, receivers", "tree": "policy, tree", "script": "scenario",
+	"alone": "bottleneck, RTT", "noise": "RTT, loss, receivers", "tree": "policy, tree", "liar": "what it says", "script": "scenario",
 	"tcp": "against", "killed": "who", "loss": "what", "bulk": "receivers, loss",
 }
 

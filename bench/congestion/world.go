@@ -47,8 +47,10 @@ type world struct {
 	past netem.LinkStats // of links that the neck had before
 }
 
-func newWorld(p Path, seed uint64) *world {
-	w := &world{n: sim.New(sim.Config{Seed: seed}), path: p}
+func newWorld(p Path, seed uint64) *world { return newWorldOf(p, sim.Config{Seed: seed}) }
+
+func newWorldOf(p Path, cfg sim.Config) *world {
+	w := &world{n: sim.New(cfg), path: p}
 	w.neck = w.n.Branch(nil, p.down(), p.up())
 	return w
 }
@@ -135,7 +137,7 @@ func megabits(bytes uint64, over time.Duration) float64 {
 	return float64(bytes) * 8 / over.Seconds() / 1e6
 }
 
-// rated is what a link of that rate carries, in the units of goodput of IP packets.
+// megarate is a rate in the unit of figures.
 func megarate(r flow.Rate) float64 { return float64(r) / 1e6 }
 
 // ip turns bytes of payload into bytes of full IP packets.
