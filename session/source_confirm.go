@@ -78,22 +78,22 @@ type sourceConfirm struct {
 	until  mono.Time       // confirmation is wanted till then when nobody waits
 	onAt   mono.Time       // since when it is wanted; Never when it is not
 	told   bool            // the latest SPM said so
-	askAt  mono.Time       // when the next SPM leaves because of a wait; Never when none is over due to that
+	askAt  mono.Time       // when an SPM asks again; Never when nobody waits, or it is about to leave
 	step   time.Duration   // the wait after it
 	passed uint64          // Confirmations that got what they want
 }
 
 const (
-	maxConfirming    = 4096 // receivers that take part in one session
-	maxClaims        = 64   // of them at one address
-	confirmLinger    = time.Second
+	maxConfirming    = 4096                   // receivers that take part in one session
+	maxClaims        = 64                     // of them at one address
+	confirmLinger    = time.Second            // confirmation stays on after the last wait: the next one costs no SPM then
 	confirmGrace     = 24 * time.Hour         // past WindowAge, for what somebody waits for while no writer needs the slot
 	confirmAlive     = 10 * time.Second       // no other address may claim an id whose holder was heard so lately
 	confirmForget    = 30 * time.Second       // who was silent so long gives way when the table is full
 	confirmAnew      = 500 * time.Millisecond // who was silent so long may have begun anew with less; else its packet is old
-	confirmShare     = 32
-	confirmSpacing   = 20 * time.Microsecond // of confirmations of all receivers together
-	confirmRepeatMax = 250 * time.Millisecond
+	confirmShare     = 32                     // confirmations of a large group in a round trip
+	confirmSpacing   = 20 * time.Microsecond  // of confirmations of all receivers together
+	confirmRepeatMax = 250 * time.Millisecond // SPMs that ask again double their interval up to this, or to the first one
 	maxConfirmEvery  = 10 * time.Second
 )
 
