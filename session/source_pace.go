@@ -2,6 +2,7 @@ package session
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/rmcast/rmcast/flow"
@@ -46,6 +47,7 @@ type sourcePace struct {
 	ignored bool        // the packet at hand comes from a receiver that is not followed,
 	mute    bool        // or from one that does not report
 	spare   flow.Pacer  // what those may have repaired, all together
+	spared  []seq.Num   // what will be for their sake, at most mostSpared
 	told    []evicted   // receivers that are told so, the first next
 	foreign foreignLoss // what receivers ask for that do not report
 	events  []flow.GroupEvent
@@ -71,6 +73,7 @@ const (
 	evictTold     = 3 * time.Second        // an evicted receiver is told for so long, and again when it is heard
 	mostTold      = 64                     // receivers that are told so at once
 	foreignPeriod = 250 * time.Millisecond // measures of loss by NAKs take so long,
+	mostSpared    = 64                     // repairs for them that wait at once, and hold the window no longer
 	provenReports = 3                      // reports after which an acker is known to hear that it is one;
 	unproven      = 500 * time.Millisecond // until then it is waited for so long
 	silentPackets = 8                      // that the acker may lose, or the reports of which
@@ -458,13 +461,17 @@ func (s *Source) grants(now mono.Time) bool {
 }
 
 // granted books a repair of so many bytes that the packet at hand caused, and reports whether what that says counts for the group.
-func (s *Source) granted(now mono.Time, bytes int) bool {
+func (s *Source) granted(now mono.Time, n seq.Num, bytes int) bool {
 	q := s.pace
 	switch {
 	case q == nil:
 		return true
 	case q.ignored:
 		q.spare.Take(now, bytes)
+		if len(q.spared) == mostSpared {
+			q.spared = append(q.spared[:0], q.spared[1:]...)
+		}
+		q.spared = append(q.spared, n)
 		return false
 	case q.mute:
 		q.foreign.asked++
@@ -482,4 +489,16 @@ func (s *Source) paceStats(st *SourceStats) {
 	st.Phase, st.Why, st.Capacity = c.Phase, c.Why, c.Capacity
 	st.Acker, st.AckerRate = q.acker, g.AckerRate
 	st.Receivers, st.Slow, st.Evicted, st.WorstLoss, st.RTTMin, st.RTTMax = g.Heard, g.Slow, g.Evicted, g.WorstLoss, g.RTTMin, g.RTTMax
+}
+
+// resent books that packet n goes out again: it stays repairable for longer then, unless that is for receivers that are not followed, who
+// would keep the others' packets out of the window.
+func (s *Source) resent(now mono.Time, n seq.Num) {
+	if q := s.pace; q != nil && len(q.spared) > 0 {
+		if i := slices.Index(q.spared, n); i >= 0 {
+			q.spared = slices.Delete(q.spared, i, i+1)
+			return
+		}
+	}
+	s.window.Resent(now, n)
 }

@@ -28,7 +28,7 @@ func (s *Source) sendParity(now mono.Time, repair nack.Repair, t *Transmit) (siz
 		return size, false
 	}
 	s.repairs.ParitySent(now, base, 1)
-	s.window.Resent(now, base)
+	s.resent(now, base)
 	s.stats.Repairs++
 	s.stats.RepairBytes += uint64(len(q.symbol))
 	s.stats.Parity++
@@ -80,7 +80,7 @@ func (s *Source) handleParityNAK(now mono.Time, m Meta, p *wire.Packet) {
 			s.stats.Refused.Unsupported++
 			continue
 		case nack.Queued:
-			if !s.granted(now, count*s.packetBytes) {
+			if !s.granted(now, base, count*s.packetBytes) {
 				continue
 			}
 			if age := now.Sub(s.window.LastSent(base.Add(cover - 1))); age < 2*s.hold(now) {

@@ -123,7 +123,7 @@ func (s *Source) queue(now mono.Time, m Meta, n seq.Num) {
 		s.stats.Refused.Unsupported++
 		return
 	case nack.Queued:
-		if !s.granted(now, bytes) {
+		if !s.granted(now, n, bytes) {
 			return
 		}
 		// Who joined late asks for what is old, and is not late by that.
@@ -248,7 +248,7 @@ func (s *Source) sendAgain(now mono.Time, n seq.Num, t *Transmit) (size int, fit
 		return size, false
 	}
 	s.repairs.Sent(now, n)
-	s.window.Resent(now, n)
+	s.resent(now, n)
 	s.stats.Repairs++
 	s.stats.RepairBytes += uint64(len(k.Payload))
 	s.trace(now, EventRepair, seq.Range{From: n, To: n.Add(1)})
