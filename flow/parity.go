@@ -280,6 +280,21 @@ func (p *Parity) Plan(grtt, backoff time.Duration, receivers float64) ParityPlan
 	return p.plan
 }
 
+// Answer returns how many parity packets to send where need of them are asked for: 0 to need more. With ParityLeastDelay so many that need of
+// them arrive nine times of ten, for another round of asking takes longer than they do; at most Within of a group more.
+func (p *Parity) Answer(need int) int {
+	if p.cfg.Goal != ParityLeastDelay || need < 1 {
+		return need
+	}
+	loss := min(float64(p.loss*lossMargin), maxModel)
+	most := need + min(need, int(p.cfg.Within*float64(p.cfg.GroupSize)))
+	n := need
+	for n < most && atLeast(n, need, 1-loss) < enoughAnswers {
+		n++
+	}
+	return n
+}
+
 // saves reports whether it pays to wait for the end of groups.
 func (p *Parity) saves(key planKey, h int) bool {
 	if key.receivers < 2 && h == 0 {

@@ -55,11 +55,13 @@ const (
 	longRetry   = 100 * float64(time.Millisecond)
 	reorderMost = float64(time.Millisecond)
 	maxModel    = 0.9 // loss for which it is computed
-	failMargin  = 1.5
-	rounds      = 8    // the last one stands for all that follow
-	tick        = 1e3  // ns; shorter waits than that are that long
-	seldom      = 0.01 // of lost packets
-	halvings    = 24
+
+	enoughAnswers = 0.9 // probability that so many arrive as were asked for
+	failMargin    = 1.5
+	rounds        = 8    // the last one stands for all that follow
+	tick          = 1e3  // ns; shorter waits than that are that long
+	seldom        = 0.01 // of lost packets
+	halvings      = 24
 )
 
 func newDelayModel(c ParityConfig, key planKey) delayModel {

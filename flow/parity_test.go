@@ -394,3 +394,29 @@ func BenchmarkParityPlan(b *testing.B) {
 		})
 	}
 }
+
+// For the least delay more is sent than was asked for, so that a second round is rare: as losses have it, and bounded.
+func TestParityAnswer(t *testing.T) {
+	for _, c := range []struct {
+		goal ParityGoal
+		loss float64
+		want string // for needs of 0, 1, 2, 4, 8, 16 and 32
+	}{
+		{ParityBalanced, 0.3, "0 1 2 4 8 16 32"},
+		{ParityLeastBytes, 0.3, "0 1 2 4 8 16 32"},
+		{ParityLeastDelay, 0, "0 1 2 4 8 16 32"},
+		{ParityLeastDelay, 0.01, "0 1 2 4 8 17 33"},
+		{ParityLeastDelay, 0.1, "0 2 3 5 10 20 39"},
+		{ParityLeastDelay, 0.3, "0 2 4 8 15 28 48"},
+		{ParityLeastDelay, 1, "0 2 4 8 16 32 48"},
+	} {
+		p := paced(ParityConfig{Goal: c.goal}, c.loss, 50*time.Millisecond)
+		var got []string
+		for _, need := range []int{0, 1, 2, 4, 8, 16, 32} {
+			got = append(got, fmt.Sprint(p.Answer(need)))
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("goal %v, loss %v: %s, want %s", c.goal, c.loss, s, c.want)
+		}
+	}
+}

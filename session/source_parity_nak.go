@@ -71,7 +71,7 @@ func (s *Source) handleParityNAK(now mono.Time, m Meta, p *wire.Packet) {
 			s.stats.Refused.Unsupported++
 			continue
 		}
-		switch s.repairs.ParityNAK(now, m.From, base, count, seen, s.packetBytes) {
+		switch s.repairs.ParityNAK(now, m.From, base, min(q.control.Answer(count), cover), seen, s.packetBytes) {
 		case nack.Merged:
 			s.stats.NAKsMerged++
 		case nack.HeldOff:

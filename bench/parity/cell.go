@@ -162,7 +162,7 @@ func (c Cell) tail() int    { return 2 + c.within(3*c.RTT) }
 const (
 	wantedLosses = 20_000
 	leastGroups  = 48
-	mostGroups   = 1200
+	mostGroups   = 4000
 )
 
 // sized returns c with the number of groups that gives twenty thousand losses, within bounds.
