@@ -168,6 +168,7 @@ func (c *Congestion) Delivered(now mono.Time, d Delivery) {
 	sent := c.sent.find(d.Lead)
 	c.path.sample(now, sent.at, d.Held)
 	c.clamp(&d)
+	c.model.limited = c.model.limited && c.lead.Less(c.model.limit) // before: the pause is between the two leads
 	c.lead = d.Lead
 	c.waiting = now
 	if c.next == c.lead+1 {
@@ -185,6 +186,7 @@ func (c *Congestion) Delivered(now mono.Time, d Delivery) {
 		c.lap.tag, c.lap.phase, c.lap.calm = sent.tag, sent.phase, sent.calm
 	}
 	c.lap.add(&d, c.held, c.path.queue(), sent.rate)
+	c.lap.limited = c.lap.limited || c.model.limited
 	if d.Expected > 0 {
 		c.lap.sent += sent.after - c.was.after
 		c.lap.sending += sent.at.Sub(c.was.at)
@@ -245,15 +247,15 @@ func (c *Congestion) enter(now mono.Time, p Phase, why Why) {
 // set computes rate and window.
 func (c *Congestion) set(now mono.Time) {
 	r, w := c.model.capacity, 0.0
-	bdp := c.model.capacity / c.packet * c.path.least().Seconds()
+	bdp := float64(c.model.capacity / c.packet * c.path.least().Seconds())
 	switch c.phase {
 	case Startup:
-		r, w = 2.5*r, 2*bdp
+		r, w = float64(2.5*r), float64(2*bdp)
 		if !c.model.measured {
 			r = c.model.capacity
 		}
 	case Drain:
-		r, w = 0.75*min(c.model.raw, c.model.mean), 0.9*bdp
+		r, w = float64(0.75*min(c.model.raw, c.model.mean)), float64(0.9*bdp)
 	case Cruise:
 		switch {
 		case c.path.queue() > c.path.low():
@@ -261,9 +263,9 @@ func (c *Congestion) set(now mono.Time) {
 		case c.model.clear && c.atMax():
 			r = c.max
 		}
-		w = 1.5 * bdp
+		w = float64(1.5 * bdp)
 	case Probe:
-		r, w = 1.25*r, 1.5*bdp
+		r, w = float64(1.25*r), float64(1.5*bdp)
 	case Compete:
 		r, w = c.tcp.rate(c)
 	case Blind:
@@ -285,7 +287,7 @@ func (c *Congestion) set(now mono.Time) {
 		c.window = firstWindow
 	default:
 		perRun := min(max(r*RunTime.Seconds()/c.packet, 1), MaxRunPackets)
-		unheard := r / c.packet * c.Every().Seconds()
+		unheard := float64(r / c.packet * c.Every().Seconds())
 		if c.phase != Drain {
 			w += spareWindow
 		}

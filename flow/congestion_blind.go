@@ -20,7 +20,7 @@ type blindRate struct {
 	rate  float64 // bit/s
 	at    mono.Time
 	loss  float64 // latest since at
-	soft  bool    // nobody ever reported: doubles at each step
+	soft  bool    // doubles at each step: nobody ever reported, or what was lost is noise
 	cuts  int     // steps down in a row
 	first float64 // loss before them
 	noise float64
@@ -33,10 +33,10 @@ func (b *blindRate) step(now mono.Time, least, most float64) {
 		if b.cuts == 0 {
 			b.first = b.loss
 		}
-		b.rate = max(b.rate*0.7, least)
+		b.rate, b.soft = max(b.rate*0.7, least), false
 		if b.cuts++; b.cuts >= blindCuts {
 			if b.loss > 0.7*b.first && b.loss < blindNoise {
-				b.noise = b.loss
+				b.noise, b.soft = b.loss, true
 			}
 			b.cuts = 0
 		}

@@ -15,6 +15,7 @@ type source struct {
 	l       *Limiter
 	start   mono.Time
 	writes  func(now mono.Time) mono.Time // when the application has data: now or later; nil: always
+	lie     func(*Delivery)               // what the acker makes of its reports
 	dead    bool                          // the acker does not report
 	sent    int                           // one after the highest number
 	repairs int
@@ -183,5 +184,8 @@ func (s *source) take(now mono.Time, r told) {
 		d.Bytes, d.Over = r.bytes-s.last.bytes, r.leadAt.Sub(s.last.leadAt)
 	}
 	s.last = r
+	if s.lie != nil {
+		s.lie(&d)
+	}
 	s.c.Delivered(now, d)
 }

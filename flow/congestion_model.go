@@ -27,6 +27,7 @@ type lap struct {
 	phase       Phase
 	calm        bool // Drain had emptied what queue it could
 	n           int  // reports
+	limited     bool // the application held up some of it
 	bytes       int64
 	leads       time.Duration // between the first and the last lead's arrival
 	reports     time.Duration // between the reports' leaving
@@ -144,8 +145,7 @@ func (c *Congestion) endLap(now mono.Time) {
 	m, r := &c.model, &c.lap
 	defer func() { *r = lap{} }()
 	d, p := r.delivered(), r.loss()
-	limited := m.limited && c.lead.Less(m.limit)
-	m.limited = limited
+	limited := r.limited
 	if float64(r.expected) < leastLap && float64(r.bytes)*8/c.packet < leastLap || d <= 0 {
 		return
 	}
@@ -178,7 +178,7 @@ func (c *Congestion) endLap(now mono.Time) {
 	case r.phase == Startup || m.mean == 0:
 		m.mean = d
 	case r.phase != Drain && !limited:
-		m.mean += (d - m.mean) / 4
+		m.mean += float64((d - m.mean) / 4)
 	}
 	m.clear = r.least <= low && !excess
 	m.was = 0

@@ -65,7 +65,7 @@ func (c *Congestion) tcpDelivered(now mono.Time, d *Delivery) {
 		return // of the window that fell
 	}
 	t.lost, t.expected = t.lost+d.Expected-d.Came, t.expected+d.Expected
-	lost, expected := float64(t.lost), float64(t.expected)*c.model.noise
+	lost, expected := float64(t.lost), float64(float64(t.expected)*c.model.noise)
 	excess := lost - expected
 	significant := excess >= 1 && excess > float64(excessLoss*float64(t.expected)) && excess*excess > 4*expected
 	if c.cfg.LossIsCongestion {
@@ -86,9 +86,9 @@ func (c *Congestion) tcpDelivered(now mono.Time, d *Delivery) {
 	target := t.max + float64(float64(float64(cubicC*s)*s)*s)
 	target = min(max(target, t.reno), 1.5*t.window)
 	if target > t.window {
-		t.window += (target - t.window) * min(float64(d.Expected)/t.window, 1)
+		t.window += float64((target - t.window) * min(float64(d.Expected)/t.window, 1))
 	}
-	t.window = min(t.window, c.max/c.packet*c.path.smoothed().Seconds()+leastWindow)
+	t.window = min(t.window, float64(c.max/c.packet*c.path.smoothed().Seconds())+leastWindow)
 }
 
 func (c *Congestion) tcpFall(now mono.Time) {

@@ -40,8 +40,13 @@
 //	pace, yes := group.Switched()          // then another receiver sets the pace
 //	events = group.Events(events)          // who is slow, evicted, or followed again
 //
+// A Congestion finds the rate that the path to that receiver bears, which goes to the Limiter:
+//
+//	c.Sent(now, next, bytes)  // after each run
+//	c.Delivered(now, d)       // when acker
+//	if inFlight < c.Window() { l.SetRate(now, c.Rate()) }
+//
 // A bucket counts in integers: no byte is lost or won over hours, and the same calls get the same answers on every architecture.
 //
-// Limitations: congestion control is not here yet. Nothing in the package is safe for simultaneous use, reads a clock or starts
-// anything.
+// Limitations: nothing in the package is safe for simultaneous use, reads a clock or starts anything.
 package flow
