@@ -158,6 +158,9 @@ func (s *script) addSource(t *testing.T, d *datadriven.TestData) {
 				c.Rate, _ = flow.ParseRate(a.Vals[0])
 			case "age":
 				c.WindowAge, _ = time.ParseDuration(a.Vals[0])
+			case "adapts": // starts at this rate
+				start, _ := flow.ParseRate(a.Vals[0])
+				c.Congestion = &CongestionConfig{Start: start}
 			case "linger":
 				c.Linger, _ = time.ParseDuration(a.Vals[0])
 			default:
@@ -296,7 +299,24 @@ func (s *script) spy(from *node, p *wire.Packet) {
 	} else if o.Set.Has(wire.OptFragment) {
 		fmt.Fprintf(&s.trace, ", part of %d at %d of %d", o.Fragment.First, o.Fragment.Offset, o.Fragment.Length)
 	}
+	s.spyPace(&o.Peer)
 	s.trace.WriteByte('\n')
+}
+
+// spyPace writes what concerns the rate.
+func (s *script) spyPace(o *wire.Peer) {
+	if q := &o.Pace; q.Every != 0 {
+		fmt.Fprintf(&s.trace, ", acker %d, every %v", uint64(q.Acker), flow.DecodeGRTT(q.Every).Round(100*time.Microsecond))
+		if q.Told != 0 {
+			fmt.Fprintf(&s.trace, ", evicts %d", uint64(q.Told))
+		}
+	}
+	if q := &o.Report; q.Heard != 0 {
+		fmt.Fprintf(&s.trace, ", %d got %d up to %d, room %d", uint64(q.ID), q.Heard, q.Lead, q.Room)
+		if o.Flags&peerBehind != 0 {
+			s.trace.WriteString(", behind")
+		}
+	}
 }
 
 // forge sends a packet in the name of a source: forge SOURCE TYPE SQN [trail=N] [lead=N].
