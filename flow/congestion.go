@@ -43,28 +43,32 @@ type CongestionConfig struct {
 // somewhat more for a round trip and somewhat less in the next. Loss says little: only where it comes with a queue that grew or
 // with less delivered is it congestion; what is lost even at three quarters of the rate is noise, learnt there, and repaired.
 //
-//	                      more delivered than expected, no queue
-//	          ┌──────────────────────────────────────────────────┐
-//	          ▼       delivery grows       queue                 │
-//	       Startup ──── no longer ────► Drain ── empty ──► Cruise ── 6 rounds ──► Probe
-//	      (2.5 x C)                    (0.75 x D)  │        (1 x C)              (1.25 x C)
-//	                                     ▲ ▲       │                                │
-//	                                     │ └───────┼────────────────────────────────┘
-//	      the queue empties when we drain│         │never empty: somebody else fills it
-//	                                     └──── Compete ◄── LossIsCongestion: always
-//	                                      (a window as TCP CUBIC's)
+//	         ┌───── a quarter more was delivered, and no queue ─────────────────────┐
+//	         ▼                                                                       │
+//	      Startup ── delivery grows no longer, ──► Drain ── queue empty ──► Cruise ──┼──► Probe
+//	     (2.5 x C)   or loss with a queue       (0.75 x D)   ▲             (1 x C)   │  (1.25 x C)
+//	         ▲                                     ▲  │      │                │      └──────┤
+//	         │                                     │  │      └── excess loss ─┘             │
+//	         │                                     └──┼─────────────────────────────────────┘
+//	         │ no queue for three rounds,             │ never empty, four times: somebody else fills it
+//	         │ or it empties in a test                ▼
+//	         └──────────────────────────────────── Compete ◄── LossIsCongestion: always, after Startup
+//	                                       (a window as TCP CUBIC's)
 //
 //	any state ── nobody reports for Silence ──► the rate halves for each Silence, until somebody reports
-//	any state ── Blind ──► Blind (Lost moves the rate, at most Start) ── a report ──► Startup
+//	any state ── Blind, or no first report ──► Blind (Lost moves the rate, at most Start) ── a report ──► Startup
 //
-// C, the capacity, is the maximum of ten rounds; a round ends when the acker has what was to be sent next when it began. Rules:
+// C, the capacity, is the maximum of ten rounds or a second; D is what was really delivered lately. A round ends when the acker has what was
+// to be sent next when it began; what is delivered of the numbers sent in one phase is that phase's, whenever it is reported. Rules:
 //
 //  1. Rate stays between Min and Max, and Window is at least 4, whatever is reported.
 //  2. A rate grows only on delivery, and not beyond 2.5 times what was sent when it was measured.
-//  3. What was delivered while the application limited the source only raises the capacity.
+//  3. C falls fast only where less came than was sent and a queue stood, or where less was lost once less was sent. What was delivered while the
+//     application limited the source only raises it.
+//  4. At Max with neither queue nor loss there is nothing to find: the rate stays there.
 //
-// It reads no clock and sends nothing. A source calls Sent after each run, Delivered with each report of the acker, Limited when nothing waits,
-// Advance at Deadline, and asks Rate and Window before it sends. Memory is bounded; Sent and Delivered allocate nothing.
+// It reads no clock and sends nothing. A source calls Sent after each run, Delivered with each report of the acker, Limited when nothing
+// waits, Advance at Deadline, and asks Rate and Window before it sends. Memory is bounded; Sent and Delivered allocate nothing.
 type Congestion struct {
 	cfg CongestionConfig
 

@@ -27,7 +27,6 @@ type source struct {
 	arriving []parcel
 	got      tally
 	told     mono.Time // when the next report leaves
-	goodput  int
 }
 
 type tally struct {

@@ -187,12 +187,13 @@ func (c *Congestion) endLap(now mono.Time) {
 	}
 	switch {
 	case c.phase == Startup && r.phase == Startup:
-		c.startupLap(now, sample, limited, saturated || r.exceeds(m.noise) && m.flat >= 1 && p > m.noise+0.25, congested && r.most > low || m.again && excess)
+		full := saturated || r.exceeds(m.noise) && m.flat >= 1 && p > m.noise+0.25
+		c.startupLap(now, sample, limited, full, congested && r.most > low || m.again && excess)
 	case (c.phase == Drain || c.phase == Probe) && r.phase == Probe && sample > 1.2*m.target && r.least <= low && !excess:
 		m.full, m.flat, m.again = sample, 0, true
 		c.enter(now, Startup, WhyCapacity)
 	case congested && c.phase == Cruise:
-		m.reset(min(m.capacity, max(sample, 0.7*m.capacity)), d)
+		m.reset(min(m.capacity, max(sample, d, 0.7*m.capacity)), d)
 		m.standing++
 		c.enter(now, Drain, WhyLoss)
 	case excess && c.phase == Cruise && r.phase == Cruise:
