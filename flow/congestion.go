@@ -50,8 +50,8 @@ type CongestionConfig struct {
 //	         ▲                                     ▲  │      │                │      └──────┤
 //	         │                                     │  │      └── excess loss ─┘             │
 //	         │                                     └──┼─────────────────────────────────────┘
-//	         │ no queue for three rounds,             │ never empty, four times: somebody else fills it
-//	         │ or it empties in a test                ▼
+//	         │ no queue for three rounds              │ never empty, four times: somebody else fills it
+//	         │ (empty in a test drain: Cruise)        ▼
 //	         └──────────────────────────────────── Compete ◄── LossIsCongestion: always, after Startup
 //	                                       (a window as TCP CUBIC's)
 //
