@@ -223,7 +223,7 @@ func (c *Congestion) startupLap(now mono.Time, sample float64, limited, full, bu
 func (c *Congestion) roundOver() bool {
 	m := &c.model
 	late := m.took >= 4*c.path.smoothed()+roundTime
-	if !m.end.LessEq(c.lead) && !late || m.seen < leastWindow {
+	if !m.end.LessEq(c.lead) && !late || m.seen < leastLap {
 		return false
 	}
 	if m.seen < roundPackets {

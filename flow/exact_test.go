@@ -30,7 +30,7 @@ func TestExact(t *testing.T) {
 		{"costs", exactCosts, 0x2f86f986462f7932},
 		{"Parity", exactParity, 0x502338ff9a6c6e95},
 		{"Group", exactGroup, 0xa0651943ce755cf6},
-		{"Congestion", exactCongestion, 0x92449be659f513cd},
+		{"Congestion", exactCongestion, 0xa5832fedc000e1e5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := &trace{fnv.New64a()}
