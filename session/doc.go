@@ -24,6 +24,19 @@
 //	                    │  Handle                        Poll       │
 //	                    └────────────  NAK, SPMR, ACK ◀─────────────┘
 //
+// # The rate
+//
+// With SourceConfig.Congestion a source finds its rate itself. Its SPMs carry wire.Pace, and receivers report what they get (wire.Report):
+// the slowest that is followed, the acker, in ACKs at a steady interval, the others in the NAKs that they send anyway, and in an ACK
+// now and then when they get less than they should or their application falls behind.
+//
+//	Source: flow.Group ── who is the acker ──▶ flow.Congestion ── rate, window ──▶ flow.Limiter, Poll
+//	            ▲                                     ▲
+//	            └───────────── reports ───────────────┘
+//
+// New data waits for that window and for room at the receivers; SPMs, NCFs and repairs never do. Without Congestion none of this is there, and
+// not one packet differs.
+//
 // Each machine below does one thing and does not know the others: window holds packets, nack decides when to ask and what to
 // repair, flow paces, wire encodes. This package alone joins them.
 package session

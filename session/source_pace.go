@@ -1,8 +1,6 @@
 package session
 
 import (
-	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/rmcast/rmcast/flow"
@@ -53,12 +51,6 @@ type sourcePace struct {
 	events  []flow.GroupEvent
 }
 
-// evicted is a receiver that has to be told that it is not served any more.
-type evicted struct {
-	id    wire.ReceiverID
-	until mono.Time
-}
-
 // foreignLoss is the loss that NAKs without reports tell of.
 type foreignLoss struct {
 	since       mono.Time
@@ -73,12 +65,12 @@ const (
 	evictTold     = 3 * time.Second        // an evicted receiver is told for so long, and again when it is heard
 	mostTold      = 64                     // receivers that are told so at once
 	foreignPeriod = 250 * time.Millisecond // measures of loss by NAKs take so long,
-	mostSpared    = 64                     // repairs for them that wait at once, and hold the window no longer
+	foreignLeast  = 64                     // and so many packets
 	provenReports = 3                      // reports after which an acker is known to hear that it is one;
 	unproven      = 500 * time.Millisecond // until then it is waited for so long
 	silentPackets = 8                      // that the acker may lose, or the reports of which
 	spareMost     = 0.1                    // of the rate, for repairs to all receivers that are not followed
-	foreignLeast  = 64                     // and so many packets
+	mostSpared    = 64                     // repairs for them that wait at once, and hold the window no longer
 	heartbeatGap  = 4                      // packets that a pause lasts until SPMs tell the lead: at low rates, there is one after each,
 	heartbeatMost = 100 * time.Millisecond // but no longer than this
 	rateStep      = 100                    // the limiter follows changes of a hundredth or more
@@ -103,166 +95,12 @@ func newSourcePace(now mono.Time, cfg SourceConfig, packetBytes int) *sourcePace
 	return q
 }
 
-// spareRate is what all receivers that are not followed may have repaired together.
-func (q *sourcePace) spareRate() flow.Rate {
-	return max(flow.Rate(float64(q.rate)*max(q.share, spareMost)), flow.Kbps)
-}
-
 // rate is that of all the source sends, as far as it is known.
 func (s *Source) rate() flow.Rate {
 	if s.pace == nil {
 		return s.cfg.Rate
 	}
 	return s.pace.rate
-}
-
-// hear takes the report in a packet to the source. It reports false for receivers that are not served.
-func (s *Source) hear(now mono.Time, m Meta, p *wire.Packet) bool {
-	if s.pace == nil {
-		return true
-	}
-	served := s.hearReport(now, m, p)
-	if served && p.Type == wire.TypeNAK {
-		s.limit(now, m.From)
-	}
-	return served
-}
-
-func (s *Source) hearReport(now mono.Time, m Meta, p *wire.Packet) bool {
-	q := s.pace
-	o := &p.Options.Peer
-	q.ignored, q.mute = false, false
-	if !p.Options.Set.Has(wire.OptPeer) || !o.Report.On {
-		q.ignored = !q.group.Follows(m.From)
-		q.mute = p.Type == wire.TypeNAK && !q.ignored
-		q.foreign.heard = q.foreign.heard || q.mute
-		return true
-	}
-	r := &o.Report
-	if q.group.Evicted(uint64(r.ID)) {
-		s.tellEvicted(now, r.ID)
-		return false
-	}
-	if r.Heard == 0 {
-		return true // it says what is confirmed, and nothing of the rate
-	}
-	if next := s.window.Next(); !r.Lead.Less(next) || next.Sub(r.Lead) > farthest || s.beganAt == mono.Never {
-		s.stats.Refused.Malformed++
-		return true
-	}
-	x := flow.Report{
-		ID: uint64(r.ID), From: m.From, Lead: r.Lead, Held: time.Duration(r.Held) * time.Microsecond, Clock: r.Clock, Bytes: r.Bytes, Heard: r.Heard,
-		Room: int(min(r.Room, farthest)), Front: r.Front, Behind: o.Flags&peerBehind != 0, Loss: -1,
-	}
-	if share, ok := o.LossShare(); ok {
-		x.Loss = share
-	}
-	if rtt := time.Duration(micros(now)-o.Time) * time.Microsecond; rtt >= 0 && rtt < time.Minute {
-		x.RTT = rtt
-	}
-	d, acker := q.group.Report(now, x)
-	s.tellGroup(now)
-	chosen := s.elect(now)
-	if r.ID == q.acker {
-		if chosen || q.lead.Less(r.Lead) {
-			q.lead = r.Lead
-		}
-		q.heardAt, q.reports = now, min(q.reports+1, provenReports)
-		s.settle(now)
-	}
-	if acker {
-		q.control.Delivered(now, d)
-	}
-	q.ignored = !q.group.Follows(m.From)
-	s.follow(now)
-	return true
-}
-
-// settle takes it, at a report of the acker, that what was sent some round trips ago came or was lost: it is not under way any more. A lead
-// does not tell that when all that was sent after it is lost.
-func (s *Source) settle(now mono.Time) {
-	q := s.pace
-	if age := 2*max(s.grtt.Value(now), q.control.State().RTT) + settleLeast; q.markAt != mono.Never && now.Sub(q.markAt) < age {
-		return
-	}
-	if last := q.mark.Add(-1); q.markAt != mono.Never && q.lead.Less(last) {
-		q.lead = last
-	}
-	q.mark, q.markAt = s.window.Next(), now
-}
-
-// elect follows the group's choice of the acker, and reports whether there is another.
-func (s *Source) elect(now mono.Time) bool {
-	q := s.pace
-	pace, yes := q.group.Switched()
-	id, ok := q.group.Acker()
-	if !yes && (ok || q.acker == 0) {
-		return false
-	}
-	if q.acker = wire.ReceiverID(id); !ok {
-		q.acker = 0
-	}
-	q.markAt, q.reports = mono.Never, 0
-	q.lead, q.heardAt = s.window.Lead(), now // what is under way is not known of the new one
-	if ok {
-		if q.gone {
-			q.control.Blind(now) // it was the slowest: what the others can take is to be found out quickly
-		}
-		q.control.Switched(now, pace)
-		s.spm.askedAt = now
-	} else {
-		q.control.Blind(now)
-		q.probe = true
-		s.spm.ask(now)
-	}
-	q.gone = false
-	s.traceID(now, EventAcker, q.acker)
-	return true
-}
-
-// tellGroup passes on what the group found of its receivers.
-func (s *Source) tellGroup(now mono.Time) {
-	q := s.pace
-	q.events = q.group.Events(q.events[:0])
-	for _, e := range q.events {
-		id := wire.ReceiverID(e.ID)
-		switch e.Kind {
-		case flow.GroupSlow:
-			s.traceID(now, EventSlow, id)
-			if !q.group.Follows(e.From) {
-				s.repairs.SetShareOf(now, e.From, q.slowShare())
-			}
-			q.gone = q.gone || id == q.acker
-		case flow.GroupRecovered:
-			s.traceID(now, EventRecovered, id)
-		case flow.GroupEvicted:
-			s.traceID(now, EventEvicted, id)
-			s.repairs.SetShareOf(now, e.From, q.slowShare())
-			q.gone = q.gone || id == q.acker
-			s.tellEvicted(now, id)
-		}
-	}
-}
-
-// tellEvicted has SPMs say for a while that a receiver is not served any more.
-func (s *Source) tellEvicted(now mono.Time, id wire.ReceiverID) {
-	q := s.pace
-	for i := range q.told {
-		if q.told[i].id == id {
-			q.told[i].until = now.Add(evictTold)
-			return
-		}
-	}
-	if len(q.told) < mostTold {
-		q.told = append(q.told, evicted{id, now.Add(evictTold)})
-		s.spm.ask(now)
-	}
-}
-
-func (s *Source) traceID(now mono.Time, kind EventKind, id wire.ReceiverID) {
-	if s.cfg.Trace != nil {
-		s.cfg.Trace(Event{At: now, Kind: kind, TSI: s.cfg.TSI, ID: id})
-	}
 }
 
 // follow takes the rate over into all that goes by it.
@@ -307,66 +145,6 @@ func (s *Source) gone(now mono.Time, packets, bytes int) {
 	}
 }
 
-// allowed is how many packets of new data may leave now, as far as receivers are concerned.
-func (s *Source) allowed(now mono.Time) int {
-	q := s.pace
-	if q == nil {
-		return s.window.Unsent()
-	}
-	next := s.window.Next()
-	n := q.control.Window() - next.Sub(q.lead.Add(1))
-	if q.room = false; n > 0 {
-		if lead, room, ok := q.group.Room(now); ok {
-			room -= next.Sub(lead.Add(1))
-			q.room = room <= 0
-			n = min(n, room)
-		}
-	}
-	return max(n, 0)
-}
-
-// maySend reports whether there is new data that waits for nothing but the limiter. When receivers hold it up, it sees to it that they are
-// asked: reports, or the news that there is room again, may have been lost.
-func (s *Source) maySend(now mono.Time) bool {
-	if s.unsent() == 0 {
-		return false
-	}
-	q := s.pace
-	if q == nil {
-		return true
-	}
-	if s.allowed(now) > 0 {
-		q.askAt = mono.Never
-		return true
-	}
-	if q.room {
-		q.group.Blocked(now)
-	}
-	if q.askAt == mono.Never {
-		q.ask = max(q.control.Silence()/4, overdueMin)
-		q.askAt = now.Add(q.ask)
-	}
-	return false
-}
-
-// silence is how long the acker may say nothing: so that at low rates it had something to say several times.
-func (q *sourcePace) silence(packetBytes int) time.Duration {
-	d := max(q.control.Silence(), silentPackets*q.rate.Duration(int64(packetBytes)))
-	if q.reports < provenReports {
-		d = max(d, unproven) // a queue that the start filled may hold what names it, and its reports
-	}
-	return d
-}
-
-// silentAt is when the acker counts as gone: it has not reported while data was under way and more is waiting.
-func (s *Source) silentAt() mono.Time {
-	q := s.pace
-	if q.acker == 0 || s.unsent() == 0 || !q.lead.Less(s.window.Lead()) {
-		return mono.Never
-	}
-	return max(q.heardAt, q.flowsAt).Add(q.silence(s.packetBytes))
-}
-
 // paceAt is when Advance has something to do about the rate.
 func (s *Source) paceAt() mono.Time {
 	q := s.pace
@@ -404,81 +182,6 @@ func (s *Source) rest(now mono.Time) {
 	}
 }
 
-// asks reports whether an SPM should ask all receivers to report.
-func (q *sourcePace) asks(now mono.Time) bool {
-	switch {
-	case q == nil:
-		return false
-	case q.probe:
-		q.probe = false
-		return true
-	case q.acker != 0 || q.sentAt == mono.Never || q.probed != mono.Never && now < q.probed.Add(flowSPMMin):
-		return false
-	}
-	q.probed = now
-	return true
-}
-
-// addPace puts what receivers are told of the rate into an SPM.
-func (s *Source) addPace(now mono.Time, o *wire.Peer) {
-	q := s.pace
-	if q == nil {
-		return
-	}
-	q.every = max(flow.EncodeGRTT(q.control.Every()), 1) // 0: only confirmation is wanted
-	o.Pace = wire.Pace{
-		On: true, Acker: q.acker, Slow: uint32(min(q.group.Slow()/flow.Kbps, 1<<32-1)), Every: q.every,
-	}
-	for len(q.told) > 0 && now >= q.told[0].until {
-		q.told = append(q.told[:0], q.told[1:]...)
-	}
-	if len(q.told) > 0 {
-		o.Pace.Told, o.Pace.Reason = q.told[0].id, uint8(EvictSlow)
-		if len(q.told) > 1 { // in turn
-			first := q.told[0]
-			q.told = append(append(q.told[:0], q.told[1:]...), first)
-			s.spm.ask(now.Add(s.spm.heartbeatMin))
-		}
-	}
-}
-
-// limit gives a receiver whose NAK is at hand the share of repairs that it may cause: a small one if it is not followed.
-func (s *Source) limit(now mono.Time, from netip.Addr) {
-	q, share := s.pace, int64(0)
-	if q.ignored {
-		share = q.slowShare()
-	}
-	s.repairs.SetShareOf(now, from, share)
-}
-
-// slowShare is how many bytes a second one receiver that is not followed may cause.
-func (q *sourcePace) slowShare() int64 { return max(int64(float64(q.rate)/8*q.share), 1) }
-
-// grants reports whether what the packet at hand asks for may be repaired: receivers that are not followed have a small part of the rate
-// for all of them, too.
-func (s *Source) grants(now mono.Time) bool {
-	return s.pace == nil || !s.pace.ignored || s.pace.spare.Open(now)
-}
-
-// granted books a repair of so many bytes that the packet at hand caused, and reports whether what that says counts for the group.
-func (s *Source) granted(now mono.Time, n seq.Num, bytes int) bool {
-	q := s.pace
-	switch {
-	case q == nil:
-		return true
-	case q.ignored:
-		q.spare.Take(now, bytes)
-		if len(q.spared) == mostSpared {
-			q.spared = append(q.spared[:0], q.spared[1:]...)
-		}
-		q.spared = append(q.spared, n)
-		return false
-	case q.mute:
-		q.foreign.asked++
-	}
-	return true
-}
-
 // paceStats fills in what is known of the rate and the group.
 func (s *Source) paceStats(st *SourceStats) {
 	q := s.pace
@@ -489,16 +192,4 @@ func (s *Source) paceStats(st *SourceStats) {
 	st.Phase, st.Why, st.Capacity = c.Phase, c.Why, c.Capacity
 	st.Acker, st.AckerRate = q.acker, g.AckerRate
 	st.Receivers, st.Slow, st.Evicted, st.WorstLoss, st.RTTMin, st.RTTMax = g.Heard, g.Slow, g.Evicted, g.WorstLoss, g.RTTMin, g.RTTMax
-}
-
-// resent books that packet n goes out again: it stays repairable for longer then, unless that is for receivers that are not followed, who
-// would keep the others' packets out of the window.
-func (s *Source) resent(now mono.Time, n seq.Num) {
-	if q := s.pace; q != nil && len(q.spared) > 0 {
-		if i := slices.Index(q.spared, n); i >= 0 {
-			q.spared = slices.Delete(q.spared, i, i+1)
-			return
-		}
-	}
-	s.window.Resent(now, n)
 }
