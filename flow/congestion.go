@@ -202,7 +202,9 @@ func (c *Congestion) Delivered(now mono.Time, d Delivery) {
 	}
 	if c.roundOver() {
 		tag := c.model.tag
-		c.endLap(now)
+		if c.lap.enough(c.packet) { // else it goes on
+			c.endLap(now)
+		}
 		if tag == c.model.tag { // else it entered another phase
 			c.endRound(now)
 		}

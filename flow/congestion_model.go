@@ -74,6 +74,11 @@ func (r *lap) loss() float64 {
 	return float64(r.lost()) / float64(r.expected)
 }
 
+// enough reports whether there are enough packets, of so many bits, to tell anything.
+func (r *lap) enough(packet float64) bool {
+	return r.expected >= leastLap || float64(r.bytes)*8 >= leastLap*packet
+}
+
 // delivered returns the rate of delivery in bit/s, 0: unknown. Bytes are counted up to when a report leaves, numbers up to the lead: repairs may
 // have come since.
 func (r *lap) delivered() float64 {
@@ -146,7 +151,7 @@ func (c *Congestion) endLap(now mono.Time) {
 	defer func() { *r = lap{} }()
 	d, p := r.delivered(), r.loss()
 	limited := r.limited
-	if float64(r.expected) < leastLap && float64(r.bytes)*8/c.packet < leastLap || d <= 0 {
+	if !r.enough(c.packet) || d <= 0 {
 		return
 	}
 	m.loss = p

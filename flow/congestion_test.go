@@ -170,6 +170,28 @@ func TestCongestionSwitched(t *testing.T) {
 	}
 }
 
+// From the least rate, whether it begins there or a receiver took over whose pace was mistaken, a source is soon back where the path is free.
+func TestCongestionFromMin(t *testing.T) {
+	for _, rtt := range []time.Duration{200 * time.Microsecond, 20 * ms, 100 * ms} {
+		for _, loss := range []float64{0, 0.02} {
+			b := newBottleneck(Gbps, rtt, bdpPackets(Gbps, rtt), 1)
+			b.loss = loss
+			s := newSource(b, CongestionConfig{Start: DefaultMinRate, Max: 60 * Mbps, RTT: 10 * ms}, 0)
+			b.run(seconds(6))
+			if r := s.c.Rate(); r < 50*Mbps {
+				t.Errorf("%v, %v: %v 6 s after the start, %+v", rtt, loss, r, s.c.State())
+			}
+			for _, pace := range []Rate{1, 250 * Kbps} {
+				s.c.Switched(b.now, pace)
+				b.run(b.now.Add(5 * time.Second))
+				if r := s.c.Rate(); r < 40*Mbps {
+					t.Errorf("%v, %v: %v 5 s after a switch to %v, %+v", rtt, loss, r, pace, s.c.State())
+				}
+			}
+		}
+	}
+}
+
 func TestCongestionAllocs(t *testing.T) {
 	c := NewCongestion(0, CongestionConfig{})
 	now, next := mono.Time(0), seq.Num(0)
