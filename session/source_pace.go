@@ -42,13 +42,14 @@ type sourcePace struct {
 	probed  mono.Time       // when one last did for want of an acker
 	every   uint8           // told last
 
-	ignored bool        // the packet at hand comes from a receiver that is not followed,
-	mute    bool        // or from one that does not report
-	spare   flow.Pacer  // what those may have repaired, all together
-	spared  []seq.Num   // what will be for their sake, at most mostSpared
-	told    []evicted   // receivers that are told so, the first next
-	foreign foreignLoss // what receivers ask for that do not report
-	events  []flow.GroupEvent
+	ignored  bool        // the packet at hand comes from a receiver that is not followed,
+	mute     bool        // or from one that does not report
+	forgetAt mono.Time   // when what those said may be forgotten again
+	spare    flow.Pacer  // what those may have repaired, all together
+	spared   []seq.Num   // what will be for their sake, at most mostSpared
+	told     []evicted   // receivers that are told so, the first next
+	foreign  foreignLoss // what receivers ask for that do not report
+	events   []flow.GroupEvent
 }
 
 // foreignLoss is the loss that NAKs without reports tell of.
@@ -64,6 +65,7 @@ const (
 	overdueMax    = 500 * time.Millisecond // doubled up to this
 	evictTold     = 3 * time.Second        // an evicted receiver is told for so long, and again when it is heard
 	mostTold      = 64                     // receivers that are told so at once
+	forgetSpacing = 10 * time.Second       // between two times that what receivers said is forgotten which are not followed any more
 	foreignPeriod = 250 * time.Millisecond // measures of loss by NAKs take so long,
 	foreignLeast  = 64                     // and so many packets
 	provenReports = 3                      // reports after which an acker is known to hear that it is one;

@@ -14,6 +14,9 @@ func (s *Source) hear(now mono.Time, m Meta, p *wire.Packet) bool {
 		return true
 	}
 	served := s.hearReport(now, m, p)
+	if s.pace.ignored {
+		s.forgetSlow(now)
+	}
 	if served && p.Type == wire.TypeNAK {
 		s.limit(now, m.From)
 	}

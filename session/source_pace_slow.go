@@ -84,3 +84,18 @@ func (s *Source) resent(now mono.Time, n seq.Num) {
 	}
 	s.window.Resent(now, n)
 }
+
+// forgetSlow has round trips and lateness of NAKs measured anew when a receiver is heard that is not followed, once in a while: what it said
+// before, from behind a queue of its own, would hold the window for all others until it fades.
+func (s *Source) forgetSlow(now mono.Time) {
+	if now < s.pace.forgetAt {
+		return
+	}
+	s.pace.forgetAt = now.Add(forgetSpacing)
+	if rtt := s.pace.control.State().RTT * 5 / 4; rtt > 0 && rtt < s.grtt.Value(now) {
+		s.grtt.Init(rtt)
+		s.lag.Init(rtt)
+		s.bound(now)
+		s.tune(now)
+	}
+}
