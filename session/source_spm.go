@@ -152,5 +152,8 @@ func (s *Source) probe(now mono.Time) bool {
 	case q.plan.Proactive > 0:
 		interval = probeAhead
 	}
-	return s.pace.asks(now) || s.sampledAt == mono.Never || s.waited || now.Sub(s.sampledAt) >= interval
+	if s.waited && s.pace != nil {
+		interval = min(interval, probeAhead) // an SPM without the question takes it back: many wait to answer
+	}
+	return s.pace.asks(now) || s.sampledAt == mono.Never || s.waited && s.pace == nil || now.Sub(s.sampledAt) >= interval
 }

@@ -222,3 +222,16 @@ func TestPaceEnds(t *testing.T) {
 		}
 	}
 }
+
+// In a large group the acker reports, and few others: also while writers wait for slots, and the round trip is asked for.
+func TestPaceFewReport(t *testing.T) {
+	n := newPaced(t, func(c *session.SourceConfig) { c.Slots, c.InitialGroup = 512, 1000 })
+	g := n.behind(300, 100*flow.Mbps, nil)
+	n.run(2 * time.Second)
+	before := n.src.Stats().ACKs
+	n.run(2 * time.Second)
+	every := 2500 * time.Microsecond
+	if acks := n.src.Stats().ACKs - before; acks > uint64(2*time.Second/every)+300 || g.Stats().Lost > 0 {
+		t.Errorf("%d ACKs within 2 s: %+v", acks, n.src.Stats())
+	}
+}
