@@ -2,11 +2,11 @@
 // bottleneck, and how long it takes. What runs are the protocol's own engines in the simulator; with -netns whole processes between network
 // namespaces, against the kernel's TCP.
 //
-//	go run ./bench/congestion                          all cases of the simulator, in about three minutes
+//	go run ./bench/congestion                          all cases of the simulator, in about four minutes
 //	go run ./bench/congestion -check                   the same, and the exit code says whether the acceptance lines hold
 //	go run ./bench/congestion -quick                   those that take a second or two each
 //	go run ./bench/congestion -only alone/100M         those with this in their names; several with commas between
-//	go run ./bench/congestion -netns                   between namespaces: 30 s a run, medians of five; about forty minutes
+//	go run ./bench/congestion -netns                   between namespaces: 30 s a run, medians of five; about an hour
 //	go run ./bench/congestion -netns -quick            one run of 10 s each
 //	go run ./bench/congestion -json > a.json           for programs
 //	go run ./bench/congestion -from a.json,b.json -markdown -svg docs/congestion    the tables and plots of docs/congestion.md

@@ -135,7 +135,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := o.show(stdout, results); err != nil {
 		return err
 	}
-	if o.check {
+	switch {
+	case o.check && o.json:
+		return judge(stderr, results)
+	case o.check:
 		return judge(stdout, results)
 	}
 	return nil
