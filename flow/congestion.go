@@ -138,11 +138,11 @@ func (c *Congestion) Sent(now mono.Time, next seq.Num, bytes int) {
 		c.was = c.sent.marks[0]
 		c.waiting = now
 	}
-	if c.waiting == mono.Never {
-		c.waiting = now
-	}
 	c.sent.bytes += int64(max(bytes, 0))
 	if c.next.Less(next) || c.sent.n == 0 {
+		if c.waiting == mono.Never { // nothing is to be told of repairs, which may be for others
+			c.waiting = now
+		}
 		c.next = next
 		c.sent.add(sentMark{next: next, at: now, rate: float64(c.rate), tag: c.model.tag, phase: c.phase, calm: c.model.rounds > 0}, c.path.smoothed()/128)
 	}

@@ -132,6 +132,36 @@ func TestCongestionSilence(t *testing.T) {
 	}
 }
 
+// Repairs that go to others, while the acker has everything and says nothing, do not slow down.
+func TestCongestionRepairsAlone(t *testing.T) {
+	c := NewCongestion(0, CongestionConfig{Start: 10 * Mbps, RTT: 10 * ms})
+	now, next := mono.Time(0), seq.Num(0)
+	for range 100 {
+		next++
+		c.Sent(now, next, 1500)
+		now = now.Add(10 * ms)
+		c.Delivered(now, Delivery{Lead: next - 1, Expected: 1, Came: 1, Bytes: 1500, Over: 10 * ms, Room: 1000})
+	}
+	before := c.Rate()
+	for range 1000 {
+		c.Sent(now, next, 1500)
+		now = now.Add(10 * ms)
+		c.Advance(now)
+	}
+	if r := c.Rate(); r < before {
+		t.Errorf("%v before, %v after ten seconds of repairs that the acker did not need", before, r)
+	}
+	for range 1000 {
+		next++
+		c.Sent(now, next, 1500)
+		now = now.Add(10 * ms)
+		c.Advance(now)
+	}
+	if r := c.Rate(); r > before/100 && r > DefaultMinRate {
+		t.Errorf("%v before, %v after ten seconds of data that the acker says nothing of", before, r)
+	}
+}
+
 // Where nobody ever reports, a source sends at Start before long; loss that NAKs tell brings it down.
 func TestCongestionBlind(t *testing.T) {
 	b := newBottleneck(100*Mbps, 20*ms, 1000, 1)
