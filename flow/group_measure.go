@@ -248,7 +248,7 @@ func groupSmooth(old, x float64, first bool) float64 {
 	if first {
 		return x
 	}
-	return old + (x-old)/4
+	return old + float64((x-old)/4)
 }
 
 // low reports whether the ratio is less than groupWorse by more than twice what chance makes of losses.
