@@ -42,6 +42,7 @@ var (
 	_ error                                                            = (*transport.LossError)(nil)
 	_ error                                                            = (*transport.UndeliveredError)(nil)
 	_ error                                                            = (*transport.ResetError)(nil)
+	_ error                                                            = (*transport.EvictedError)(nil)
 	_                                                                  = []error{transport.ErrSendOnly, transport.ErrReceiveOnly, transport.ErrSourceLost}
 	_                                                                  = []transport.Join{transport.JoinStart, transport.JoinNow, transport.JoinTrail}
 
@@ -59,6 +60,9 @@ var (
 		DestinationPort                   uint16
 		GSI                               wire.GSI
 		Rate                              flow.Rate
+		Adapt                             bool
+		LossIsCongestion                  bool
+		SlowReceivers                     flow.Slow
 		RepairShare                       float64
 		WindowBytes                       int
 		WindowAge, WindowHold             time.Duration

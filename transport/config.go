@@ -46,9 +46,23 @@ type Config struct {
 	// so that a source that restarts begins a new session. Zero: 48 random bits; wire.NewGSI makes one from a name.
 	GSI wire.GSI
 
-	// Rate (TXW_MAX_RTE) is the speed at which a source sends, in bits per second of IP packets: new data and repairs together
-	// never pass it. At least flow.Kbps; flow.Unlimited switches pacing off. Zero: 100 Mbit/s, and the log says so.
+	// Rate (TXW_MAX_RTE) is the speed at which a source sends, in bits per second of IP packets: new data and repairs together never
+	// pass it. With Adapt it is the greatest speed, and the source finds its own below it. At least flow.Kbps; flow.Unlimited switches
+	// pacing off, or is no bound. Zero: 100 Mbit/s, and the log says so; no bound with Adapt.
 	Rate flow.Rate
+
+	// Adapt makes a source find its rate: as much as its slowest receiver gets, less when others need the path too. Receivers report
+	// what they get; those that are not of this library cannot, and of their NAKs only the loss is seen. Young: see docs/congestion.md for
+	// what was measured, and where it is not there yet. It will be the default.
+	Adapt bool
+
+	// LossIsCongestion makes a source that adapts take loss as TCP does, and get about what TCP would get. By default loss alone is
+	// repaired, and only loss together with growing delay or a falling delivery rate slows a source down. Needs Adapt.
+	LossIsCongestion bool
+
+	// SlowReceivers says which receivers set the pace of a source that adapts, and what becomes of those that are slower. Named holds
+	// ReceiverIDs, as uint64. Zero: the slowest sets the pace, down to 100 kbit/s. Needs Adapt.
+	SlowReceivers flow.Slow
 
 	// RepairShare is the part of Rate that repairs may take while new data waits, above 0 to 1. Zero: 0.75.
 	RepairShare float64
@@ -171,7 +185,9 @@ const (
 	defaultHopLimit      = 1
 	defaultMTU           = 1500
 	defaultRawPort       = 7500
-	defaultRate          = flow.DefaultRate
+	defaultRate          = flow.DefaultRate // without Adapt
+	startRate            = 100 * flow.Mbps  // of a source that adapts, before anything is known, on one link
+	startRateFar         = 10 * flow.Mbps   // and beyond
 	defaultRepairShare   = flow.DefaultRepairShare
 	defaultWindowBytes   = 64 << 20
 	defaultWindowAge     = 2 * time.Second
@@ -201,6 +217,9 @@ func (c *Config) withDefaults() Config {
 		r = *c
 	}
 	or(&r.HopLimit, defaultHopLimit)
+	if r.Adapt {
+		or(&r.Rate, flow.Unlimited)
+	}
 	or(&r.Rate, defaultRate)
 	or(&r.RepairShare, defaultRepairShare)
 	or(&r.WindowBytes, defaultWindowBytes)

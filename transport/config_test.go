@@ -60,6 +60,10 @@ func TestValidateRefuses(t *testing.T) {
 		"mute confirm":     {Config{ReceiveOnly: true, ReceiverID: 1}, []string{"ReceiveOnly", "ReceiverID"}},
 		"mute trail":       {Config{ReceiveOnly: true, Join: JoinTrail}, []string{"ReceiveOnly", "JoinTrail"}},
 		"unknown join":     {Config{Join: JoinTrail + 1}, []string{"Join"}},
+		"loss, fixed":      {Config{LossIsCongestion: true}, []string{"LossIsCongestion", "Adapt"}},
+		"slow, fixed":      {Config{SlowReceivers: flow.Slow{Mode: flow.Ignore}}, []string{"SlowReceivers", "Adapt"}},
+		"slow, named":      {Config{Adapt: true, SlowReceivers: flow.Slow{Mode: flow.FollowNamed}}, []string{"SlowReceivers", "Named"}},
+		"slow, floor":      {Config{Adapt: true, Rate: flow.Mbps, SlowReceivers: flow.Slow{Floor: 2 * flow.Mbps}}, []string{"Floor", "Rate"}},
 		"FEC":              {Config{FEC: fec.Config{GroupSize: 48}}, []string{"GroupSize"}},
 	} {
 		err := c.cfg.Validate()
@@ -88,6 +92,7 @@ func TestValidateAccepts(t *testing.T) {
 		"fastest": {Rate: flow.Unlimited, RepairShare: 1},
 		"widest":  {HopLimit: 255, MTU: 65535, WindowBytes: 1 << 30, MaxWindow: 1 << 20},
 		"mute":    {ReceiveOnly: true, MaxDelay: time.Second, Join: JoinNow},
+		"adapts":  {Adapt: true, Rate: flow.Gbps, LossIsCongestion: true, SlowReceivers: flow.Slow{Mode: flow.Evict, Floor: flow.Mbps}},
 		"beacon":  {AmbientSPM: time.Minute, Expiry: 5 * time.Minute},
 	} {
 		if err := c.Validate(); err != nil {
@@ -116,6 +121,9 @@ func TestDefaults(t *testing.T) {
 		if d.HeartbeatMin != c.want.HeartbeatMin || d.HeartbeatMax != c.want.HeartbeatMax {
 			t.Errorf("%v to %v becomes %v to %v", c.set.HeartbeatMin, c.set.HeartbeatMax, d.HeartbeatMin, d.HeartbeatMax)
 		}
+	}
+	if d := (&Config{Adapt: true}).withDefaults(); d.Rate != flow.Unlimited {
+		t.Errorf("a source that adapts has a Rate of %v", d.Rate)
 	}
 	if d := (&Config{MaxDelay: time.Minute}).withDefaults(); d.RepairTimeout != time.Minute {
 		t.Errorf("with a MaxDelay of 1m the RepairTimeout is %v", d.RepairTimeout)

@@ -42,10 +42,21 @@ const (
 	LossReset       = session.LossReset       // the source reset the session
 	LossUnavailable = session.LossUnavailable // the source is gone
 	LossTooLong     = session.LossTooLong     // a message longer than the receive window
+	LossEvicted     = session.LossEvicted     // the source does not serve this receiver any more
 )
 
 // ResetError reports that the source broke the session off; nothing more comes.
 type ResetError = session.ResetError
+
+// EvictedError reports, after all that was received before, that the source does not serve this receiver any more, by its policy for slow
+// receivers (Config.SlowReceivers).
+type EvictedError = session.EvictedError
+
+// EvictReason says why.
+type EvictReason = session.EvictReason
+
+// EvictSlow is the reason of a receiver that could not take the least rate that the source goes down to.
+const EvictSlow = session.EvictSlow
 
 // opError wraps err as package net does: io.EOF and nil stay as they are, everything else is a *net.OpError. A gate's end
 // becomes net.ErrClosed, and a context's deadline os.ErrDeadlineExceeded.

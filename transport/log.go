@@ -20,6 +20,9 @@ var logged = map[session.EventKind]struct {
 	session.EventRefused:    {slog.LevelWarn, "rmcast: source refused, too many are open or wait for Accept"},
 	session.EventReset:      {slog.LevelInfo, "rmcast: source reset the session"},
 	session.EventSourceLost: {slog.LevelInfo, "rmcast: source lost, nothing heard from it for too long"},
+	session.EventSlow:       {slog.LevelInfo, "rmcast: a receiver is too slow, and does not set the rate any more"},
+	session.EventRecovered:  {slog.LevelInfo, "rmcast: a receiver that was too slow may set the rate again"},
+	session.EventEvicted:    {slog.LevelWarn, "rmcast: a receiver that was too slow is not served any more"},
 	session.EventJump:       {slog.LevelDebug, "rmcast: a packet with a number far ahead was not believed"},
 }
 
@@ -40,13 +43,18 @@ func (e *endpoint) trace(ev session.Event) {
 // logEvent writes what trace kept. mu is not held.
 func (e *endpoint) logEvent(ev session.Event) {
 	l := logged[ev.Kind]
-	e.log.LogAttrs(context.Background(), l.level, l.text,
-		slog.Any("tsi", ev.TSI), slog.String("group", e.info.GroupAddr.String()), slog.Any("range", ev.Range))
+	attrs := []slog.Attr{slog.Any("tsi", ev.TSI), slog.String("group", e.info.GroupAddr.String())}
+	if ev.ID != 0 {
+		attrs = append(attrs, slog.String("receiver", ev.ID.String()))
+	} else {
+		attrs = append(attrs, slog.Any("range", ev.Range))
+	}
+	e.log.LogAttrs(context.Background(), l.level, l.text, attrs...)
 }
 
 // logSource tells an operator what about a source's socket is not as it should be.
 func logSource(log *slog.Logger, info *dgram.Info, cfg *Config) {
-	if cfg.Rate == 0 {
+	if cfg.Rate == 0 && !cfg.Adapt {
 		log.Info("rmcast: Config.Rate is not set; sending at the default", "rate", defaultRate.String())
 	}
 	if info.PortTaken {

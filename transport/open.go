@@ -189,6 +189,13 @@ func (o *opening) sourceConfig(room wire.Room, rng *rand.Rand) (session.SourceCo
 		HeartbeatMin: c.HeartbeatMin, HeartbeatMax: c.HeartbeatMax, AmbientSPM: c.AmbientSPM,
 		Linger: c.Linger, Parity: parity,
 	}
+	if c.Adapt {
+		cfg.Congestion = &session.CongestionConfig{Start: startRate, Slow: c.SlowReceivers.WithDefaults(), LossIsCongestion: c.LossIsCongestion}
+		if c.HopLimit > 1 {
+			cfg.Congestion.Start = startRateFar
+		}
+		cfg.Congestion.Start = min(cfg.Congestion.Start, c.Rate)
+	}
 	if c.HopLimit > 1 {
 		cfg.InitialGRTT, cfg.InitialGroup = 500*time.Millisecond, 1000
 	}

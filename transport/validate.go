@@ -3,6 +3,7 @@ package transport
 import (
 	"fmt"
 	"math/bits"
+	"reflect"
 	"time"
 
 	"github.com/rmcast/rmcast/flow"
@@ -140,8 +141,8 @@ func (c *Config) validateModes() error {
 	if c.Join > JoinTrail {
 		return refuse("Join is %d, want JoinStart, JoinNow or JoinTrail", c.Join)
 	}
-	if !c.ReceiveOnly {
-		return nil
+	if err := c.validatePace(); err != nil || !c.ReceiveOnly {
+		return err
 	}
 	for _, f := range []struct {
 		name string
@@ -161,6 +162,28 @@ func (c *Config) validateModes() error {
 	}
 	if c.Join == JoinTrail {
 		return refuse("ReceiveOnly and Join: JoinTrail are both set: who never sends cannot ask for what was sent before")
+	}
+	return nil
+}
+
+// validatePace checks how a source finds its rate.
+func (c *Config) validatePace() error {
+	if err := c.SlowReceivers.Validate(); err != nil {
+		return refuse("SlowReceivers: %v", err)
+	}
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{
+		{"LossIsCongestion", c.LossIsCongestion},
+		{"SlowReceivers", !reflect.ValueOf(c.SlowReceivers).IsZero()},
+	} {
+		if f.set && !c.Adapt {
+			return refuse("%s is set and Adapt is not: a source whose rate is fixed does not follow its receivers", f.name)
+		}
+	}
+	if floor := c.SlowReceivers.WithDefaults().Floor; c.Rate > 0 && floor > c.Rate && c.SlowReceivers.Floor > 0 {
+		return refuse("SlowReceivers.Floor (%v) is more than Rate (%v): no receiver could get so much", floor, c.Rate)
 	}
 	return nil
 }
