@@ -55,7 +55,7 @@ type Network struct {
 	classes []*class
 	cursors []int32 // scratch
 	sources int
-	apart   bool // engines cannot be shared: there is a second source, or one that receivers report to
+	apart   bool  // engines cannot be shared: there is a second source, or one that receivers report to
 	watched Kinds // what anybody wants to know of
 	sum     uint64
 	stats   Stats
