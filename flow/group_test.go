@@ -92,7 +92,6 @@ type crowd struct {
 	next    seq.Num
 	sentAt  mono.Time
 	ackedAt mono.Time
-	turn    int
 	every   time.Duration // of one receiver that is no acker
 	others  []mono.Time
 	all     []*listener
