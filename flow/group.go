@@ -42,6 +42,7 @@ const (
 	groupEvents     = 256               // events kept until they are asked for
 	groupWorse      = 0.75              // PGMCC draft, 3.5.2: who gets less than this part of the acker's rate replaces it
 	groupConfirm    = 2                 // after so many intervals
+	groupAscent     = time.Second       // how long a new acker has, at most, until the rate shows what it can take
 	groupBetter     = 0.9               // who gets this part of the acker's rate keeps up
 	groupHeadroom   = 1.25              // of Floor, before who was below it is followed again
 	groupTrial      = 10 * time.Second  // between trials of another acker, doubled while they show nothing
@@ -69,6 +70,7 @@ type Group struct {
 	named map[uint64]bool // FollowNamed
 	size  float64         // receivers, as the caller estimates
 	paced Rate            // in force at the source, 0 unknown
+	ledAt mono.Time       // when the acker began to set it
 
 	members map[groupKey]*groupMember
 	hosts   map[netip.Addr]*groupHost

@@ -31,7 +31,7 @@ func (g *Group) judge(now mono.Time, m *groupMember, v *groupInterval) {
 			g.leave(now, m)
 		}
 	case g.cfg.Slow.Mode.floors():
-		if !g.belowFloor(m, v) {
+		if !g.belowFloor(now, m, v) {
 			m.bad = mono.Never
 			break
 		}
@@ -55,7 +55,7 @@ func (g *Group) judge(now mono.Time, m *groupMember, v *groupInterval) {
 func (g *Group) judgeLeft(now mono.Time, m *groupMember, v *groupInterval) {
 	keeps := v.ratio >= groupBetter && !m.late
 	if g.mayLead(m) && g.cfg.Slow.Mode.floors() {
-		keeps = !g.belowFloor(m, v) && (keeps || v.rate >= g.cfg.Slow.Floor.scale(groupHeadroom))
+		keeps = !g.belowFloor(now, m, v) && (keeps || v.rate >= g.cfg.Slow.Floor.scale(groupHeadroom))
 	} else if g.mayLead(m) && !m.late && m.known() < groupWorse && !g.trails(m) {
 		g.follow(m) // too many are as slow
 		return
@@ -76,12 +76,12 @@ func (g *Group) judgeLeft(now mono.Time, m *groupMember, v *groupInterval) {
 
 // belowFloor reports whether m got less than Floor for its own fault: more was sent and it lost much, or the source has come down to it,
 // or its application does not keep up.
-func (g *Group) belowFloor(m *groupMember, v *groupInterval) bool {
+func (g *Group) belowFloor(now mono.Time, m *groupMember, v *groupInterval) bool {
 	floor := g.cfg.Slow.Floor
 	if floor <= 0 || v.rate >= floor {
 		return false
 	}
-	return m.late || v.share < groupWorse && v.sent >= floor.scale(0.8) || m == g.acker && g.paced > 0 && g.paced < floor
+	return m.late || v.share < groupWorse && v.sent >= floor.scale(0.8) || m == g.acker && g.paced > 0 && g.paced < floor && now.Sub(g.ledAt) >= groupAscent
 }
 
 // trails reports whether m is among those that FollowQuantile or Ignore leaves behind.
@@ -236,7 +236,7 @@ func (g *Group) lead(now mono.Time, m *groupMember) {
 		g.trialAt = now.Add(groupTrial / 5)
 	}
 	m.ratio = 1
-	g.acker, g.told, g.dirty = m, false, true
+	g.acker, g.told, g.dirty, g.ledAt = m, false, true, now
 	g.line.clear()
 	if m.count > 0 {
 		g.line.add(m.last)
