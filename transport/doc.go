@@ -17,8 +17,8 @@
 // byte about once; a receiver that misses packets asks for them, and the source repeats what was asked for to all, or sends
 // parity, each packet of which repairs another loss at each receiver (Config.FEC). The
 // source does not know its receivers, and does not wait for them unless it is told to (Source.WaitDelivered). A receiver that is slower than
-// Config.Rate for longer than the windows last loses data and is told so by a *LossError in its place. There is no
-// congestion control yet: Rate is the sender's promise to the network.
+// Config.Rate for longer than the windows last loses data and is told so by a *LossError in its place. Rate is the
+// sender's promise to the network; with Config.Adapt the source finds what its receivers and the path take, and follows it.
 //
 //	         Write                     WriteRun                     ReadBatch                     Read
 //	program ───────▶ Source ─────────────────────▶ the group ─────────────────────▶ Receiver ───────▶ program

@@ -19,7 +19,7 @@ import (
 // io.ReaderFrom, so io.Copy(source, file) is all it takes to send a file. Its methods may be called from several goroutines;
 // writes are not interleaved.
 //
-// Writing never waits for receivers. It waits for Rate, and, when the transmit window is full, until its oldest packet has been
+// Writing does not wait for receivers, but as Config.Adapt follows them. It waits for Rate, and, when the transmit window is full, until its oldest packet has been
 // repairable for WindowHold.
 type Source struct {
 	endpoint
