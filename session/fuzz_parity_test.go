@@ -267,10 +267,15 @@ func newParitySource(k int) *paritySource {
 }
 
 // heard books a parity NAK.
-func (q *paritySource) heard(p *wire.Packet) {
+func (q *paritySource) heard(cfg *fec.Config, p *wire.Packet) {
+	k := q.code.GroupSize()
 	for _, n := range p.Numbers(nil) {
-		base := groupBase(n, q.code.GroupSize())
-		q.most[base] = max(q.most[base], n.Sub(base)+1)
+		base := groupBase(n, k)
+		count := n.Sub(base) + 1
+		if cfg.Goal == fec.LeastDelay { // answers more than is asked for: flow.Parity.Answer
+			count = min(count+min(count, int(cfg.Within*float64(k))), k)
+		}
+		q.most[base] = max(q.most[base], count)
 		q.ever[base] = true
 	}
 }

@@ -149,7 +149,7 @@ func (f *sourceFuzz) hearBytes(b []byte, who byte) {
 		return
 	}
 	if q.Type == wire.TypeNAK && f.parity != nil && q.Flags&wire.FlagParity != 0 && q.SourcePort == testPort+1 {
-		f.parity.heard(&q)
+		f.parity.heard(&f.cfg.Parity, &q)
 	} else if q.Type == wire.TypeNAK {
 		for _, n := range q.Numbers(nil) {
 			f.asked[n], f.everNAK[n] = true, true
