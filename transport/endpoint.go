@@ -95,7 +95,7 @@ func (e *endpoint) stop() {
 	e.wg.Wait()
 }
 
-// now is the instant that the engine is told.
+// now is the instant that the engine is told. It is read under mu: else it could be before what the engine was told last.
 func (e *endpoint) now() mono.Time { return mono.Time(time.Since(e.epoch)) }
 
 // settled ends a round under the lock: t becomes what has to be done after unlocking. It returns the engine's deadline.
@@ -130,8 +130,8 @@ func (e *endpoint) tell(t *told) {
 // do runs f on the engine under the lock and tells the others what came of it. For calls of the application; it allocates
 // nothing if f does not escape.
 func (e *endpoint) do(t *told, f func(now mono.Time)) {
-	now := e.now()
 	e.mu.Lock()
+	now := e.now()
 	f(now)
 	e.settled(now, t)
 	e.mu.Unlock()
@@ -164,8 +164,8 @@ func (e *endpoint) loop() {
 	defer timer.Stop()
 	var t told
 	for {
-		now := e.now()
 		e.mu.Lock()
+		now := e.now()
 		e.armed, e.written = running, e.polled
 		e.engine.Advance(now)
 		more := e.engine.Poll(now, &run)
@@ -278,8 +278,8 @@ func (e *endpoint) handle(in *inbox) {
 	if in.n == 0 && !in.anyBad {
 		return
 	}
-	now := e.now()
 	e.mu.Lock()
+	now := e.now()
 	for i := range in.n {
 		e.engine.Handle(now, in.meta[i], &in.packet[i])
 	}
