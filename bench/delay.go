@@ -32,10 +32,12 @@ func parsePace(text string) (flow.Rate, error) {
 	return flow.Rate(n * 8 * delayBytes), nil
 }
 
+const delayRate = 100 * flow.Mbps // of the source where ways to repair are compared
+
 // delayPlan is the cells of -delay: 40 Mbit/s of 1400-byte messages to 4 receivers at 1 and 5 % loss, unless -messages, -r, -loss and
 // -rate say otherwise. The link is not shaped: what is measured is the wait for repairs.
 func delayPlan(o options) []Cell {
-	paces, groups, losses, rate := []flow.Rate{40 * flow.Mbps}, []int{4}, []float64{0.01, 0.05}, 100*flow.Mbps
+	paces, groups, losses := []flow.Rate{40 * flow.Mbps}, []int{4}, []float64{0.01, 0.05}
 	if o.messages != nil {
 		paces = o.messages
 	}
@@ -45,16 +47,13 @@ func delayPlan(o options) []Cell {
 	if o.plan.loss != nil {
 		losses = o.plan.loss
 	}
-	if o.plan.rate != 0 {
-		rate = o.plan.rate
-	}
 	var cells []Cell
 	for _, pace := range paces {
 		s := &Stream{Bytes: delayBytes, Rate: pace}
 		s.Count = max(int(o.delayFor/s.interval()), 1)
 		for _, r := range groups {
 			for _, loss := range losses {
-				c := o.plan.finish(Cell{Rate: rate, Receivers: r, Loss: loss, RTT: o.rtt, Bytes: 1, Messages: s})
+				c := o.plan.finish(Cell{Rate: o.plan.fixed(delayRate), Receivers: r, Loss: loss, RTT: o.rtt, Bytes: 1, Messages: s})
 				for scheme := range c.Cut {
 					c.Cut[scheme] = max(o.plan.cut, time.Duration(s.Count)*s.interval()+delayPatience)
 				}

@@ -18,7 +18,7 @@ func (j *Job) config() *transport.Config {
 	if j.Verbose {
 		logger = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
-	cfg := &transport.Config{Interface: j.Interface, Rate: j.Rate, Logger: logger, Network: j.network}
+	cfg := &transport.Config{Interface: j.Interface, Rate: j.Rate, Fixed: j.Rate != 0, Logger: logger, Network: j.network}
 	if j.Send { // receivers do what the source says
 		cfg.FEC, _ = j.Scheme.fec()
 	}

@@ -51,10 +51,7 @@ func (o *planOptions) netemCells() []Cell {
 	if losses == nil {
 		losses = []float64{0.01, 0.1}
 	}
-	rate := o.rate
-	if rate == 0 {
-		rate = flow.Rate(linkShare * float64(o.link))
-	}
+	rate := o.fixed(o.linkRate())
 	var cells []Cell
 	for _, loss := range losses {
 		for _, r := range groups {

@@ -61,7 +61,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 		f.PrintDefaults()
 	}
 	f.TextVar(&o.plan.link, "link", o.plan.link, "`rate` the sender's link is shaped to")
-	f.TextVar(&o.plan.rate, "rate", flow.Rate(0), "`rate` that rmcast is told to send; 0: 97 % of the link, by hand for unshaped rows")
+	f.TextVar(&o.plan.rate, "rate", flow.Rate(0), "`rate` that rmcast is fixed at; 0: it finds its own; with -fec 97 % of the link, by hand for unshaped rows")
 	f.Func("size", "`bytes` to send in each cell, like 64M (default: by setting)", func(s string) (err error) {
 		o.plan.size, err = parseSize(s)
 		return err

@@ -10,7 +10,7 @@ import (
 // Cell is one condition to measure all schemes under: a network and an amount of data.
 type Cell struct {
 	Link      flow.Rate `json:"link"` // what the sender's link is shaped to, frames counted; 0: not shaped
-	Rate      flow.Rate `json:"rate"` // what the source is told to send, IP packets counted
+	Rate      flow.Rate `json:"rate"` // what the source is fixed at, IP packets counted; 0: it finds its rate
 	Receivers int       `json:"receivers"`
 	Loss      float64   `json:"loss"`    // probability that a packet does not reach a receiver, independent for each
 	Offload   bool      `json:"offload"` // runs of packets cross the network whole (UDP GSO, TCP TSO)
@@ -64,7 +64,7 @@ func (c *Cell) Minimum(s Scheme) float64 {
 // planOptions is what the flags say about the cells.
 type planOptions struct {
 	link      flow.Rate
-	rate      flow.Rate     // the source's; 0: 97 % of the link, by hand where nothing is shaped
+	rate      flow.Rate     // what sources are fixed at; 0: they find it, but with fec
 	size      int64         // 0: by setting
 	receivers []int         // nil: by mode
 	loss      []float64     // nil: by mode
@@ -107,10 +107,7 @@ func plan(o planOptions) []Cell {
 // shapedCells are those on a link with a rate: first as a sender would use it, without loss and with offloads; then with
 // each packet on its own, which loss needs, and there without loss too, so that rows compare.
 func (o *planOptions) shapedCells() []Cell {
-	rate := o.rate
-	if rate == 0 {
-		rate = flow.Rate(linkShare * float64(o.link))
-	}
+	rate := o.fixed(o.linkRate())
 	var whole, single []Cell
 	for _, loss := range o.losses() {
 		for _, r := range o.groups() {
@@ -126,6 +123,17 @@ func (o *planOptions) shapedCells() []Cell {
 	}
 	return append(whole, single...)
 }
+
+// fixed is what sources are fixed at; 0: they find their rates. Ways to repair are compared at one rate, set by hand.
+func (o *planOptions) fixed(byHand flow.Rate) flow.Rate {
+	if o.rate == 0 && o.fec {
+		return byHand
+	}
+	return o.rate
+}
+
+// linkRate is the rate by hand on a link with a rate.
+func (o *planOptions) linkRate() flow.Rate { return flow.Rate(linkShare * float64(o.link)) }
 
 // groups lists the numbers of receivers.
 func (o *planOptions) groups() []int {
@@ -175,7 +183,7 @@ func (o *planOptions) bytes(byMode int64) int64 {
 	}
 }
 
-// unshapedCells are those bound by the processor: with offloads at a rate that comes through and as fast as it goes, and
+// unshapedCells are those bound by the processor: with offloads at the rate that the source finds and at one that comes through, and
 // with -full without offloads at each loss.
 func (o *planOptions) unshapedCells(receivers int) []Cell {
 	var cells []Cell
@@ -187,19 +195,16 @@ func (o *planOptions) unshapedCells(receivers int) []Cell {
 		cells = append(cells, o.finish(Cell{Rate: rate, Receivers: receivers, Loss: loss, Offload: offload,
 			Bytes: o.bytes(bytes / int64(min(receivers, 4))), Schemes: schemes}))
 	}
-	rate := o.rate
-	if rate == 0 {
-		rate = handRate(receivers)
-	}
 	if receivers == 1 || receivers == 8 || o.full || o.receivers != nil {
+		rate := o.fixed(handRate(receivers))
 		add(rate, 0, true, o.schemes)
-	}
-	if m := multicastOf(o.schemes); (receivers == 1 && !o.quick || o.full) && len(m) > 0 {
-		add(flow.Unlimited, 0, true, m) // TCP has no rate: it is in the row above
+		if m := multicastOf(o.schemes); rate == 0 && len(m) > 0 && !o.quick {
+			add(handRate(receivers), 0, true, m) // TCP has no rate: it is in the row above
+		}
 	}
 	if o.full {
 		for _, loss := range o.losses() {
-			add(handWireRate(receivers), loss, false, o.schemes)
+			add(o.fixed(handWireRate(receivers)), loss, false, o.schemes)
 		}
 	}
 	return cells

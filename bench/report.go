@@ -154,7 +154,7 @@ func (r *Results) charts() []*chart {
 		func(row *Row) float64 { return row.ReceiverCPU.Total() }, nil)
 	rows = pick(r.Rows, func(row *Row) bool { return !row.Cell.Shaped() && row.Cell.Offload })
 	add(&chart{Title: "Goodput, nothing shaped, no loss", Unit: "Mbit/s"}, rows, func(row *Row) string {
-		return fmt.Sprintf("R = %d, %v", row.Cell.Receivers, row.Cell.Rate)
+		return fmt.Sprintf("R = %d, %s", row.Cell.Receivers, row.Cell.pace())
 	}, goodput, nil)
 	for _, q := range []struct {
 		name  string

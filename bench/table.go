@@ -114,19 +114,28 @@ func (t *table) heads() {
 	}
 }
 
+// pace says how fast our sources send.
+func (c *Cell) pace() string {
+	switch c.Rate {
+	case 0:
+		return "rmcast finds its rate"
+	case flow.Unlimited:
+		return "rmcast as fast as it goes"
+	}
+	return fmt.Sprintf("rmcast fixed at %v", c.Rate)
+}
+
 // section is the heading of rows that share a setting.
 func section(c *Cell) string {
 	var s string
 	switch {
 	case c.Netem != "":
-		return fmt.Sprintf("Kernel's netem at each receiver, both ways: %s, and the loss on the way there; sender's link shaped to %v; rmcast told to send %v; %s",
-			c.Netem, c.Link, c.Rate, size(c.Bytes))
+		return fmt.Sprintf("Kernel's netem at each receiver, both ways: %s, and the loss on the way there; sender's link shaped to %v; %s; %s",
+			c.Netem, c.Link, c.pace(), size(c.Bytes))
 	case c.Shaped():
-		s = fmt.Sprintf("Sender's link shaped to %v; rmcast told to send %v", c.Link, c.Rate)
-	case c.Offload && c.Rate == flow.Unlimited:
-		s = "Nothing shaped: bound by the processor; rmcast as fast as it goes"
+		s = fmt.Sprintf("Sender's link shaped to %v; %s", c.Link, c.pace())
 	default:
-		s = fmt.Sprintf("Nothing shaped: bound by the processor; rmcast told to send %v", c.Rate)
+		s = "Nothing shaped: bound by the processor; " + c.pace()
 	}
 	if c.Offload {
 		s += "; packets cross in runs (segmentation offloads on)"

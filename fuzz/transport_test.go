@@ -160,7 +160,7 @@ func FuzzConfig(f *testing.F) {
 		cfg := transport.Config{
 			Rate: flow.Rate(rate), WindowAge: time.Duration(age), MTU: mtu, WindowBytes: window, MaxWindow: slots, MaxMessage: message,
 			RepairShare: share, Unordered: flags&1 != 0, ReceiveOnly: flags&2 != 0, UniformBackoff: flags&4 != 0, Join: transport.Join(flags >> 3 & 3),
-			HopLimit: flags >> 5 & 255,
+			HopLimit: flags >> 5 & 255, Fixed: flags&1<<19 != 0,
 		}
 		if flags&1<<20 != 0 {
 			cfg.HeartbeatMin, cfg.Linger, cfg.Expiry = time.Duration(wait), time.Duration(limit), time.Duration(limit)

@@ -54,7 +54,7 @@ func wantBytes(t *testing.T, who string, got, want []byte) {
 
 // config is what our ends have in common. Everything else is the default.
 func config(t *testing.T) *transport.Config {
-	return &transport.Config{Interface: netem.LabInterface, Rate: rate, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	return &transport.Config{Interface: netem.LabInterface, Rate: rate, Fixed: true, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))}
 }
 
 // dial opens our source at the Lab's sender and lets its first SPMs go out.

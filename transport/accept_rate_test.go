@@ -28,7 +28,7 @@ func TestRate(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				w.host(2).SetIngress(netem.Impairment{Loss: c.loss})
 				l := w.listen(2, Config{})
-				s := w.dial(Config{Rate: rate})
+				s := w.dial(Config{Rate: rate, Fixed: true})
 				read, written := make(chan struct{}), make(chan struct{})
 				go func() {
 					defer close(read)

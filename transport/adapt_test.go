@@ -27,7 +27,7 @@ func TestAdapt(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {
 				w.host(2).SetIngress(c.link)
-				s, l, r := w.pair(Config{Adapt: true, Rate: c.cap}, Config{})
+				s, l, r := w.pair(Config{Rate: c.cap}, Config{})
 				content := make([]byte, int(c.want/8)*8) // eight seconds of it
 				for i := range content {
 					content[i] = byte(rand.Uint32())
@@ -72,7 +72,7 @@ func TestAdaptEvicts(t *testing.T) {
 		slow := netem.Impairment{Rate: 1_000_000, Limit: 32, Delay: time.Millisecond}
 		w.host(3).SetIngress(slow)
 		l2, l3 := w.listen(2, Config{}), w.listen(3, Config{})
-		s := w.dial(Config{Adapt: true, Rate: 50 * flow.Mbps, SlowReceivers: flow.Slow{Mode: flow.Evict, Floor: 4 * flow.Mbps}})
+		s := w.dial(Config{Rate: 50 * flow.Mbps, SlowReceivers: flow.Slow{Mode: flow.Evict, Floor: 4 * flow.Mbps}})
 		w.message(s, "hello")
 		r2, r3 := w.accept(l2), w.accept(l3)
 		content := make([]byte, 16<<20)

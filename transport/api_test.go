@@ -60,7 +60,7 @@ var (
 		DestinationPort                   uint16
 		GSI                               wire.GSI
 		Rate                              flow.Rate
-		Adapt                             bool
+		Fixed                             bool
 		LossIsCongestion                  bool
 		SlowReceivers                     flow.Slow
 		RepairShare                       float64

@@ -348,7 +348,7 @@ func TestPartialPacketLeaves(t *testing.T) {
 // At 1 Mbit/s the pacing of Rate decides when Flush returns, to within the limiter's burst of two runs and 8 ms.
 func TestFlushWaitsForRate(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		s, l, r := w.pair(Config{Rate: flow.Mbps}, Config{})
+		s, l, r := w.pair(Config{Rate: flow.Mbps, Fixed: true}, Config{})
 		const size = 100 * 1408
 		start := time.Now()
 		if _, err := s.Write(make([]byte, size)); err != nil {

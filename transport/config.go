@@ -46,22 +46,23 @@ type Config struct {
 	// so that a source that restarts begins a new session. Zero: 48 random bits; wire.NewGSI makes one from a name.
 	GSI wire.GSI
 
-	// Rate (TXW_MAX_RTE) is the speed at which a source sends, in bits per second of IP packets: new data and repairs together never
-	// pass it. With Adapt it is the greatest speed, and the source finds its own below it. At least flow.Kbps; flow.Unlimited switches
-	// pacing off, or is no bound. Zero: 100 Mbit/s, and the log says so; no bound with Adapt.
+	// Rate (TXW_MAX_RTE) is the greatest speed at which a source sends, in bits per second of IP packets: new data and repairs together
+	// never pass it. Below it the source finds the speed that its slowest receiver gets, and sends less when others need the path too. Receivers
+	// report what they get; those that are not of this library cannot, and of their NAKs only the loss is seen: a group of only such, or of
+	// silent receivers, gets up to 100 Mbit/s within a network (HopLimit 1), 10 Mbit/s beyond. At least flow.Kbps. Zero, flow.Unlimited: no bound.
 	Rate flow.Rate
 
-	// Adapt makes a source find its rate: as much as its slowest receiver gets, less when others need the path too. Receivers report
-	// what they get; those that are not of this library cannot, and of their NAKs only the loss is seen. Young: see docs/congestion.md for
-	// what was measured, and where it is not there yet. It will be the default.
-	Adapt bool
+	// Fixed makes a source send at Rate, whatever its receivers get: for links that are provisioned for it, silent receivers (ReceiveOnly),
+	// and groups of receivers that are not of this library. With flow.Unlimited nothing paces it but a full window. Zero: it adapts. With Fixed
+	// and no Rate it sends 100 Mbit/s.
+	Fixed bool
 
-	// LossIsCongestion makes a source that adapts take loss as TCP does, and get about what TCP would get. By default loss alone is
-	// repaired, and only loss together with growing delay or a falling delivery rate slows a source down. Needs Adapt.
+	// LossIsCongestion makes a source take loss as TCP does, and get about what TCP would get. By default loss alone is
+	// repaired, and only loss together with growing delay or a falling delivery rate slows a source down. Not with Fixed.
 	LossIsCongestion bool
 
-	// SlowReceivers says which receivers set the pace of a source that adapts, and what becomes of those that are slower. Named holds
-	// ReceiverIDs, as uint64. Zero: the slowest sets the pace, down to 100 kbit/s. Needs Adapt.
+	// SlowReceivers says which receivers set the pace of a source, and what becomes of those that are slower. Named holds
+	// ReceiverIDs, as uint64. Zero: the slowest sets the pace, down to 100 kbit/s. Not with Fixed.
 	SlowReceivers flow.Slow
 
 	// RepairShare is the part of Rate that repairs may take while new data waits, above 0 to 1. Zero: 0.75.
@@ -77,7 +78,7 @@ type Config struct {
 
 	// WindowHold is how long a sent packet stays repairable at least: a writer whose window is full waits for it. Longer holds
 	// more loss off and lets a full window slow the writer down. At most WindowAge. Zero: four repair cycles as measured, at
-	// least 20 ms, and 250 ms with flow.Unlimited, where nothing else slows the writer down.
+	// least 20 ms, and 250 ms with Fixed and flow.Unlimited, where nothing else slows the writer down.
 	WindowHold time.Duration
 
 	// MaxWindow (TXW_SQNS) bounds a window at either end, in packets, 16 to 2^30; it is rounded down to a power of two. What
@@ -185,7 +186,7 @@ const (
 	defaultHopLimit      = 1
 	defaultMTU           = 1500
 	defaultRawPort       = 7500
-	defaultRate          = flow.DefaultRate // without Adapt
+	defaultRate          = flow.DefaultRate // with Fixed
 	startRate            = 100 * flow.Mbps  // of a source that adapts, before anything is known, on one link
 	startRateFar         = 10 * flow.Mbps   // and beyond
 	defaultRepairShare   = flow.DefaultRepairShare
@@ -217,7 +218,7 @@ func (c *Config) withDefaults() Config {
 		r = *c
 	}
 	or(&r.HopLimit, defaultHopLimit)
-	if r.Adapt {
+	if !r.Fixed {
 		or(&r.Rate, flow.Unlimited)
 	}
 	or(&r.Rate, defaultRate)

@@ -60,10 +60,10 @@ func TestValidateRefuses(t *testing.T) {
 		"mute confirm":     {Config{ReceiveOnly: true, ReceiverID: 1}, []string{"ReceiveOnly", "ReceiverID"}},
 		"mute trail":       {Config{ReceiveOnly: true, Join: JoinTrail}, []string{"ReceiveOnly", "JoinTrail"}},
 		"unknown join":     {Config{Join: JoinTrail + 1}, []string{"Join"}},
-		"loss, fixed":      {Config{LossIsCongestion: true}, []string{"LossIsCongestion", "Adapt"}},
-		"slow, fixed":      {Config{SlowReceivers: flow.Slow{Mode: flow.Ignore}}, []string{"SlowReceivers", "Adapt"}},
-		"slow, named":      {Config{Adapt: true, SlowReceivers: flow.Slow{Mode: flow.FollowNamed}}, []string{"SlowReceivers", "Named"}},
-		"slow, floor":      {Config{Adapt: true, Rate: flow.Mbps, SlowReceivers: flow.Slow{Floor: 2 * flow.Mbps}}, []string{"Floor", "Rate"}},
+		"loss, fixed":      {Config{Fixed: true, LossIsCongestion: true}, []string{"LossIsCongestion", "Fixed"}},
+		"slow, fixed":      {Config{Fixed: true, SlowReceivers: flow.Slow{Mode: flow.Ignore}}, []string{"SlowReceivers", "Fixed"}},
+		"slow, named":      {Config{SlowReceivers: flow.Slow{Mode: flow.FollowNamed}}, []string{"SlowReceivers", "Named"}},
+		"slow, floor":      {Config{Rate: flow.Mbps, SlowReceivers: flow.Slow{Floor: 2 * flow.Mbps}}, []string{"Floor", "Rate"}},
 		"FEC":              {Config{FEC: fec.Config{GroupSize: 48}}, []string{"GroupSize"}},
 	} {
 		err := c.cfg.Validate()
@@ -92,7 +92,7 @@ func TestValidateAccepts(t *testing.T) {
 		"fastest": {Rate: flow.Unlimited, RepairShare: 1},
 		"widest":  {HopLimit: 255, MTU: 65535, WindowBytes: 1 << 30, MaxWindow: 1 << 20},
 		"mute":    {ReceiveOnly: true, MaxDelay: time.Second, Join: JoinNow},
-		"adapts":  {Adapt: true, Rate: flow.Gbps, LossIsCongestion: true, SlowReceivers: flow.Slow{Mode: flow.Evict, Floor: flow.Mbps}},
+		"adapts":  {Rate: flow.Gbps, LossIsCongestion: true, SlowReceivers: flow.Slow{Mode: flow.Evict, Floor: flow.Mbps}},
 		"beacon":  {AmbientSPM: time.Minute, Expiry: 5 * time.Minute},
 	} {
 		if err := c.Validate(); err != nil {
@@ -105,7 +105,7 @@ func TestValidateAccepts(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	d := (*Config)(nil).withDefaults()
 	want := Config{
-		HopLimit: 1, Rate: 100 * flow.Mbps, RepairShare: 0.75,
+		HopLimit: 1, Rate: flow.Unlimited, RepairShare: 0.75,
 		WindowBytes: 64 << 20, WindowAge: 2 * time.Second, MaxWindow: 65536, MaxMessage: 22528, MaxSources: 256,
 		RepairTimeout: 10 * time.Second, HeartbeatMin: 10 * time.Millisecond, HeartbeatMax: time.Second, AmbientSPM: time.Second,
 		Linger: 2 * time.Second, Logger: d.Logger, Network: d.Network,
@@ -122,8 +122,8 @@ func TestDefaults(t *testing.T) {
 			t.Errorf("%v to %v becomes %v to %v", c.set.HeartbeatMin, c.set.HeartbeatMax, d.HeartbeatMin, d.HeartbeatMax)
 		}
 	}
-	if d := (&Config{Adapt: true}).withDefaults(); d.Rate != flow.Unlimited {
-		t.Errorf("a source that adapts has a Rate of %v", d.Rate)
+	if d := (&Config{Fixed: true}).withDefaults(); d.Rate != 100*flow.Mbps {
+		t.Errorf("a fixed source has a Rate of %v", d.Rate)
 	}
 	if d := (&Config{MaxDelay: time.Minute}).withDefaults(); d.RepairTimeout != time.Minute {
 		t.Errorf("with a MaxDelay of 1m the RepairTimeout is %v", d.RepairTimeout)
@@ -140,7 +140,7 @@ func TestDefaults(t *testing.T) {
 func TestDefaultConfig(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		s, l, r := w.pair(Config{}, Config{})
-		if st := s.Stats(); st.Window != 32768 || st.Rate != 100*flow.Mbps || st.Socket.MTU != 1500 || st.Socket.SendBuffer != 50000+128<<10 {
+		if st := s.Stats(); st.Window != 32768 || st.Rate != startRate || st.Socket.MTU != 1500 || st.Socket.SendBuffer != dgram.DefaultSendBuffer {
 			t.Errorf("a source's window is %d, rate %v, MTU %d, send buffer %d", st.Window, st.Rate, st.Socket.MTU, st.Socket.SendBuffer)
 		}
 		if st := r.Stats(); st.Window != 32768 || st.Foreign || st.Socket.RecvBuffer != 8<<20 {
@@ -198,8 +198,8 @@ func TestLog(t *testing.T) {
 		var out bytes.Buffer // the loops log too; the bubble is quiet when it is read
 		logger := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		w.host(1).Take(7500)
-		s, l, r := w.pair(Config{Logger: logger}, Config{})
-		linkLocal, err := Dial("udp", group6, w.on(1, Config{Network: w.fabric.Host("fe80::1"), Logger: logger, Rate: flow.Mbps}))
+		s, l, r := w.pair(Config{Logger: logger, Fixed: true}, Config{})
+		linkLocal, err := Dial("udp", group6, w.on(1, Config{Network: w.fabric.Host("fe80::1"), Logger: logger, Rate: flow.Mbps, Fixed: true}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -215,7 +215,7 @@ func TestLog(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		w.closing(s, linkLocal, gone, goneToo, loud, r, l)
 		for _, want := range []string{
-			"level=INFO msg=\"rmcast: Config.Rate is not set", "rate=\"100 Mbit/s\"",
+			"level=INFO msg=\"rmcast: Config.Fixed is set and Config.Rate is not", "rate=\"100 Mbit/s\"",
 			"level=WARN msg=\"rmcast: another process has the group's port", "\"own port\"=",
 			"level=WARN msg=\"rmcast: the interface has link-local IPv6 addresses only",
 			"level=WARN msg=\"rmcast: the receive buffer is smaller than asked", "interface=eth3 bytes=212992 asked=8388608",
@@ -226,7 +226,7 @@ func TestLog(t *testing.T) {
 				t.Errorf("the log lacks %s", want)
 			}
 		}
-		if strings.Count(out.String(), "Config.Rate is not set") != 1 {
+		if strings.Count(out.String(), "Config.Rate is not") != 1 {
 			t.Error("a set rate is logged as the default, or the default not once")
 		}
 		if t.Failed() {

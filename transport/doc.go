@@ -16,9 +16,9 @@
 // Each receiver gets exactly the bytes that were sent, in order, or is told exactly what is missing. The source sends each
 // byte about once; a receiver that misses packets asks for them, and the source repeats what was asked for to all, or sends
 // parity, each packet of which repairs another loss at each receiver (Config.FEC). The
-// source does not know its receivers, and does not wait for them unless it is told to (Source.WaitDelivered). A receiver that is slower than
-// Config.Rate for longer than the windows last loses data and is told so by a *LossError in its place. Rate is the
-// sender's promise to the network; with Config.Adapt the source finds what its receivers and the path take, and follows it.
+// source sends as fast as its slowest receiver gets it (Config.SlowReceivers says how slow that may be), shares the path with others, and
+// never passes Config.Rate. It does not wait for delivery unless it is told to (Source.WaitDelivered). A receiver that is slower than the
+// source for longer than the windows last loses data and is told so by a *LossError in its place.
 //
 //	         Write                     WriteRun                     ReadBatch                     Read
 //	program ───────▶ Source ─────────────────────▶ the group ─────────────────────▶ Receiver ───────▶ program
@@ -49,7 +49,7 @@
 //
 // # Configuration
 //
-// A nil *Config is right on a LAN but for one field: Rate is 100 Mbit/s unless it is set. Settings that contradict each
+// A nil *Config is right on a LAN. Settings that contradict each
 // other are refused by Dial and Listen, naming both. For a sender and receivers across routers, set HopLimit on both ends,
 // and choose a group whose scope reaches that far (ff15:: the site, ff18:: the organisation, ff1e:: the world;
 // 239.192.0.0/14 the organisation).
@@ -68,7 +68,7 @@
 //
 // # Limitations
 //
-// Nothing is encrypted or authenticated: who can send to the group can disturb it. Congestion control is not there yet. There is no
+// Nothing is encrypted or authenticated: who can send to the group can disturb it. There is no
 // parity over packets that leave no room for its options: messages of more than 1406 bytes and up to one packet, and streams and
 // long messages in the same group of packets over IPv6; replay repairs those.
 package transport

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/netem"
 	"github.com/rmcast/rmcast/transport"
 	"github.com/rmcast/rmcast/wire"
@@ -42,7 +41,7 @@ func Example() {
 		}()
 	}
 
-	source, err := transport.Dial("udp", group, &transport.Config{Network: network.Host("fd00::1"), Rate: 500 * flow.Mbps})
+	source, err := transport.Dial("udp", group, &transport.Config{Network: network.Host("fd00::1")})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -61,7 +60,7 @@ func Example() {
 
 // The sender: what is typed goes to the whole group.
 func ExampleDial() {
-	source, err := transport.Dial("udp", "239.192.0.9:7500", &transport.Config{Rate: 500 * flow.Mbps})
+	source, err := transport.Dial("udp", "239.192.0.9:7500", nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -132,7 +131,7 @@ func ExampleSource_WaitDelivered() {
 			}
 		}()
 	}
-	source, err := transport.Dial("udp", group, &transport.Config{Network: network.Host("fd00::1"), Rate: 100 * flow.Mbps})
+	source, err := transport.Dial("udp", group, &transport.Config{Network: network.Host("fd00::1")})
 	if err != nil {
 		log.Fatal(err)
 	}

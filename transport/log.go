@@ -54,8 +54,8 @@ func (e *endpoint) logEvent(ev session.Event) {
 
 // logSource tells an operator what about a source's socket is not as it should be.
 func logSource(log *slog.Logger, info *dgram.Info, cfg *Config) {
-	if cfg.Rate == 0 && !cfg.Adapt {
-		log.Info("rmcast: Config.Rate is not set; sending at the default", "rate", defaultRate.String())
+	if cfg.Fixed && cfg.Rate == 0 {
+		log.Info("rmcast: Config.Fixed is set and Config.Rate is not; sending at the default", "rate", defaultRate.String())
 	}
 	if info.PortTaken {
 		log.Warn("rmcast: another process has the group's port on our address; receivers that are not of this library cannot ask for repairs",

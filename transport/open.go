@@ -189,7 +189,7 @@ func (o *opening) sourceConfig(room wire.Room, rng *rand.Rand) (session.SourceCo
 		HeartbeatMin: c.HeartbeatMin, HeartbeatMax: c.HeartbeatMax, AmbientSPM: c.AmbientSPM,
 		Linger: c.Linger, Parity: parity,
 	}
-	if c.Adapt {
+	if !c.Fixed {
 		cfg.Congestion = &session.CongestionConfig{Start: startRate, Slow: c.SlowReceivers.WithDefaults(), LossIsCongestion: c.LossIsCongestion}
 		if c.HopLimit > 1 {
 			cfg.Congestion.Start = startRateFar

@@ -19,8 +19,8 @@ import (
 // io.ReaderFrom, so io.Copy(source, file) is all it takes to send a file. Its methods may be called from several goroutines;
 // writes are not interleaved.
 //
-// Writing does not wait for receivers, but as Config.Adapt follows them. It waits for Rate, and, when the transmit window is full, until its oldest packet has been
-// repairable for WindowHold.
+// Writing does not wait for delivery. It waits for the rate, which follows what receivers get unless Config.Fixed is set, for room in the windows of
+// receivers whose applications do not keep up, and, when the transmit window is full, until its oldest packet has been repairable for WindowHold.
 type Source struct {
 	endpoint
 	source        *session.Source // the engine, guarded by mu

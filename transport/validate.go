@@ -55,7 +55,7 @@ func (c *Config) validateNumbers() error {
 	}
 	switch {
 	case c.Rate < 0:
-		return refuse("Rate is negative (%d bit/s); 0 is the default, flow.Unlimited no limit", int64(c.Rate))
+		return refuse("Rate is negative (%d bit/s); 0 and flow.Unlimited are no bound", int64(c.Rate))
 	case c.Rate != 0 && c.Rate < flow.Kbps:
 		return refuse("Rate is %v, want at least %v; it counts bits per second: write 100*flow.Mbps", c.Rate, flow.Kbps)
 	case c.RepairShare != 0 && !(c.RepairShare > 0 && c.RepairShare <= 1): // refuses NaN too
@@ -178,8 +178,8 @@ func (c *Config) validatePace() error {
 		{"LossIsCongestion", c.LossIsCongestion},
 		{"SlowReceivers", !reflect.ValueOf(c.SlowReceivers).IsZero()},
 	} {
-		if f.set && !c.Adapt {
-			return refuse("%s is set and Adapt is not: a source whose rate is fixed does not follow its receivers", f.name)
+		if f.set && c.Fixed {
+			return refuse("Fixed and %s are both set: a source whose rate is fixed does not follow its receivers", f.name)
 		}
 	}
 	if floor := c.SlowReceivers.WithDefaults().Floor; c.Rate > 0 && floor > c.Rate && c.SlowReceivers.Floor > 0 {

@@ -40,5 +40,5 @@ func nameReceiver(c *session.PeersConfig, id wire.ReceiverID) { c.ID = id }
 
 // setRate configures a source, or a receiver: 0 leaves the rate to the source.
 func setRate(c *transport.Config, fixed flow.Rate, lossIsCongestion bool) {
-	c.Rate, c.Adapt, c.LossIsCongestion = fixed, fixed == 0, lossIsCongestion && fixed == 0
+	c.Rate, c.Fixed, c.LossIsCongestion = fixed, fixed != 0, lossIsCongestion && fixed == 0
 }

@@ -146,7 +146,7 @@ func (r *runner) config(n netem.Node) *transport.Config {
 	c := &transport.Config{Logger: slog.New(slog.DiscardHandler), FEC: fec.Config{Off: true}}
 	if n == netem.Sender {
 		src := r.s.Sources[0]
-		c.Rate, c.WindowBytes, c.Linger = src.Rate, src.WindowBytes, src.Linger
+		c.Rate, c.Fixed, c.WindowBytes, c.Linger = src.Rate, true, src.WindowBytes, src.Linger
 	} else {
 		x := r.s.Receivers[n]
 		c.Unordered, c.ReceiveOnly, c.MaxDelay = x.Unordered, x.ReceiveOnly, x.MaxDelay

@@ -13,7 +13,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/transport"
 )
 
@@ -34,7 +33,7 @@ func run(group string) error {
 	if err != nil {
 		return err
 	}
-	cfg := &transport.Config{Interface: lo, Rate: 200 * flow.Mbps, Linger: 500 * time.Millisecond}
+	cfg := &transport.Config{Interface: lo, Linger: 500 * time.Millisecond}
 
 	type result struct {
 		sum [sha256.Size]byte
