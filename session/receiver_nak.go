@@ -121,14 +121,15 @@ func (r *Receiver) sendNAK(now mono.Time, t *Transmit, nums []seq.Num) {
 }
 
 // nakTo is where the source hears us: the path address of its SPMs, with the arrival zone when it is link-local, since zones
-// do not travel. A path that can be nobody's address gives way to where the packets come from.
+// do not travel. A path that can be nobody's address gives way to where the packets come from, and so does that of a source which
+// is heard itself: what comes from elsewhere is somebody's who repeats its packets.
 func (r *Receiver) nakTo() netip.AddrPort {
 	to := r.path
-	switch {
-	case !to.IsValid() || to.IsUnspecified() || to.IsMulticast():
-		to = r.key.from
-	case to.Is6() && to.IsLinkLocalUnicast():
+	if to.Is6() && to.IsLinkLocalUnicast() {
 		to = to.WithZone(r.key.from.Zone())
+	}
+	if !to.IsValid() || to.IsUnspecified() || to.IsMulticast() || !r.direct() && r.peers.lookUp(peerKey{r.key.tsi, to}) != nil {
+		to = r.key.from
 	}
 	port := r.peers.cfg.UDPPort
 	if r.nakPort != 0 && port != 0 {

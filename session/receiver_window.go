@@ -43,7 +43,10 @@ func (r *Receiver) handleSPM(now mono.Time, p *wire.Packet) bool {
 	r.spms++
 	r.spmSqn, r.path = p.Sqn, p.Path
 	r.spmrAt, r.spmrFrom = mono.Never, mono.Never
-	if p.Options.Set.Has(wire.OptPeer) {
+	switch {
+	case !r.direct():
+		r.disown(now)
+	case p.Options.Set.Has(wire.OptPeer):
 		r.learn(now, &p.Options.Peer)
 		if p.DestinationPort == r.peers.cfg.DestinationPort {
 			r.answerProbe(now, p.Options.Peer.Flags&peerProbe != 0)
@@ -73,6 +76,23 @@ func (r *Receiver) handleSPM(now mono.Time, p *wire.Packet) bool {
 		r.resetBySource(now, p.Options.Reset)
 	}
 	return true
+}
+
+// direct reports whether the source names as its path the address that it sends from, as ours do. Else it may be anybody who repeats what a
+// source of ours sent: our packets would go to that one, and tell it of a session that is not its own.
+func (r *Receiver) direct() bool {
+	return r.path.WithZone("").Unmap() == r.key.from.WithZone("").Unmap()
+}
+
+// disown makes the source a foreign one: it is asked for repairs and told nothing else.
+func (r *Receiver) disown(now mono.Time) {
+	if r.ours {
+		r.ours, r.answer = false, noAnswer
+		r.learnPace(now, &wire.Pace{})
+		if r.confirm != nil {
+			r.learnConfirm(&wire.Pace{})
+		}
+	}
 }
 
 // learn takes the own-peer option: clock, group size and round trip time, window, port.

@@ -58,14 +58,12 @@ func (s *Source) hearReport(now mono.Time, m Meta, p *wire.Packet) bool {
 	d, acker := q.group.Report(now, x)
 	s.tellGroup(now)
 	chosen := s.elect(now)
-	if r.ID == q.acker {
+	if acker { // and not another one that has its id, or what does not go on from what it said: that would keep it for ever
 		if chosen || q.lead.Less(r.Lead) {
 			q.lead = r.Lead
 		}
 		q.heardAt, q.reports = now, min(q.reports+1, provenReports)
 		s.settle(now)
-	}
-	if acker {
 		q.control.Delivered(now, d)
 	}
 	q.ignored = !q.group.Follows(m.From)
