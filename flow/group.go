@@ -117,6 +117,7 @@ type groupMember struct {
 	key    groupKey
 	heard  mono.Time
 	cameBy mono.Time // the latest lead came before this
+	said   mono.Time // when the latest report came that was taken
 	count  int       // reports that went on from the one before
 	old    int       // reports in a row that seemed old
 	clock  uint32
@@ -189,7 +190,7 @@ func (g *Group) Report(now mono.Time, r Report) (d Delivery, acker bool) {
 	r = r.sane()
 	d = Delivery{Lead: r.Lead, Held: r.Held, Room: r.Room}
 	if known {
-		switch m.step(now, r, &d) {
+		switch m.step(now, &r, &d) {
 		case groupOld:
 			g.stats.Old++
 			return Delivery{}, false

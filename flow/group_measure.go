@@ -44,8 +44,10 @@ func (r Report) sane() Report {
 	return r
 }
 
-// step compares r with the report before and fills in d.
-func (m *groupMember) step(now mono.Time, r Report, d *Delivery) groupStep {
+// step compares r with the report before and fills in d. It brings Held to what can be, for round trips are measured by it: a lead that was
+// told before is as old as it was then and the time since, whatever the receiver's clock made of that; a new one came after the
+// report before had left.
+func (m *groupMember) step(now mono.Time, r *Report, d *Delivery) groupStep {
 	expected := r.Lead.Sub(m.last.lead)
 	clock := time.Duration(int32(r.Clock-m.clock)) * time.Microsecond
 	came, bytes := int64(int32(r.Heard-m.pkts)), int64(int32(r.Bytes-m.bytes))*64
@@ -60,7 +62,10 @@ func (m *groupMember) step(now mono.Time, r Report, d *Delivery) groupStep {
 		expected == 0 && clock > 0, clock > elapsed+groupClockSlip:
 		return groupOdd
 	}
-	d.Expected, d.Came, d.Bytes, d.Over = expected, int(came), bytes, clock
+	if r.Held = min(r.Held, max(now.Sub(m.said), 0)); expected == 0 {
+		r.Held = max(elapsed, 0)
+	}
+	d.Expected, d.Came, d.Bytes, d.Over, d.Held = expected, int(came), bytes, clock, r.Held
 	return groupOn
 }
 
@@ -75,7 +80,7 @@ func (m *groupMember) advance(d *Delivery) {
 // take keeps what r says.
 func (m *groupMember) take(now mono.Time, r Report) {
 	m.last.lead, m.clock, m.bytes, m.pkts = r.Lead, r.Clock, r.Bytes, r.Heard
-	m.cameBy = now.Add(-r.Held)
+	m.cameBy, m.said = now.Add(-r.Held), now
 	m.room, m.says = r.Room, r.Loss
 	if r.RTT > 0 {
 		m.rtt = r.RTT
