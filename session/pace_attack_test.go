@@ -113,3 +113,23 @@ func TestPaceSameNameElsewhere(t *testing.T) {
 		t.Errorf("%d bytes in a second: %+v", st.Bytes-before.Bytes, st)
 	}
 }
+
+// A report that is made at an instant before its lead's arrival, by a goroutine that waited for the lock, or so long after it that the field
+// does not hold it, says neither an hour nor nothing.
+func TestReportHeld(t *testing.T) {
+	x := newToldReceiver(t, nil)
+	x.spm(wire.Pace{Slow: 1}, 0)
+	x.data(10, time.Millisecond)
+	x.spm(wire.Pace{Acker: reporter}, 0)
+	x.reports()
+	for _, c := range []struct {
+		after time.Duration
+		want  uint32
+	}{{-50 * time.Microsecond, 0}, {50 * time.Microsecond, 50}, {2 * time.Hour, 1<<32 - 1}} {
+		p := &wire.Packet{Type: wire.TypeACK}
+		x.r.addReport(x.r.report.leadAt.Add(c.after), p)
+		if q := p.Options.Peer.Report; !q.On || q.Held != c.want {
+			t.Errorf("%v after it came it was held for %d µs, want %d", c.after, q.Held, c.want)
+		}
+	}
+}

@@ -242,7 +242,7 @@ func (r *Receiver) addReport(now mono.Time, p *wire.Packet) {
 	}
 	q.toldAt, q.room = now, r.reportRoom()
 	o.Report = wire.Report{
-		On: true, ID: q.id, Lead: q.lead, Held: uint32(now.Sub(q.leadAt) / time.Microsecond), Clock: micros(q.leadAt),
+		On: true, ID: q.id, Lead: q.lead, Held: uint32(min(max(now.Sub(q.leadAt)/time.Microsecond, 0), 1<<32-1)), Clock: micros(q.leadAt),
 		Bytes: uint32(q.atLead.bytes / 64), Heard: q.atLead.heard, Room: uint32(q.room), Start: r.start, Front: r.window.Run(),
 	}
 	if r.confirm != nil {
