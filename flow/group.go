@@ -71,6 +71,7 @@ type Group struct {
 	size  float64         // receivers, as the caller estimates
 	paced Rate            // in force at the source, 0 unknown
 	ledAt mono.Time       // when the acker began to set it
+	rest  mono.Time       // when the source had nothing to send, the latest; Never: it always had
 
 	members map[groupKey]*groupMember
 	hosts   map[netip.Addr]*groupHost
@@ -155,7 +156,7 @@ func NewGroup(cfg GroupConfig) *Group {
 	}
 	g := &Group{
 		cfg: cfg, members: make(map[groupKey]*groupMember), hosts: make(map[netip.Addr]*groupHost), evicted: make(map[uint64]bool),
-		news: groupOrder{chain: 1}, blocked: mono.Never, trialAt: mono.Never, trialGap: groupTrial, told: true,
+		news: groupOrder{chain: 1}, blocked: mono.Never, rest: mono.Never, trialAt: mono.Never, trialGap: groupTrial, told: true,
 	}
 	if cfg.Slow.Mode == FollowNamed {
 		g.named = make(map[uint64]bool, len(cfg.Slow.Named))
@@ -173,6 +174,9 @@ func (g *Group) SetSize(receivers float64) { g.size = receivers }
 // SetPace tells the rate in force at the source. When it is below Floor, and the acker's delivery is too, that is the acker's doing, and not
 // that of an application that sends little.
 func (g *Group) SetPace(r Rate) { g.paced = r }
+
+// Limited tells that nothing waits to be sent: what receivers get then is no less than there is.
+func (g *Group) Limited(now mono.Time) { g.rest = now }
 
 // Report takes a receiver's report. d is what came since its last one, and acker says that it is the acker's and Congestion should have it,
 // after Switched. A first report, and one that follows an odd one, has Lead, Held and Room only.

@@ -74,14 +74,20 @@ func (g *Group) judgeLeft(now mono.Time, m *groupMember, v *groupInterval) {
 	}
 }
 
-// belowFloor reports whether m got less than Floor for its own fault: more was sent and it lost much, or the source has come down to it,
-// or its application does not keep up.
+// belowFloor reports whether m got less than Floor for its own fault: more was sent and it lost much, or more was to be sent and the source
+// has come down to it, or its application does not keep up.
 func (g *Group) belowFloor(now mono.Time, m *groupMember, v *groupInterval) bool {
 	floor := g.cfg.Slow.Floor
 	if floor <= 0 || v.rate >= floor {
 		return false
 	}
-	return m.late || v.share < groupWorse && v.sent >= floor.scale(0.8) || m == g.acker && g.paced > 0 && g.paced < floor && now.Sub(g.ledAt) >= groupAscent
+	if v.share < groupWorse && v.sent >= floor.scale(0.8) {
+		return true
+	}
+	if g.rest != mono.Never && now.Sub(g.rest) <= v.over+m.rtt+2*groupSpan {
+		return false // there was no more to send
+	}
+	return m.late || m == g.acker && g.paced > 0 && g.paced < floor && now.Sub(g.ledAt) >= groupAscent
 }
 
 // trails reports whether m is among those that FollowQuantile or Ignore leaves behind.

@@ -181,6 +181,7 @@ func (s *Source) advancePace(now mono.Time) {
 func (s *Source) rest(now mono.Time) {
 	if s.pace != nil && s.unsent() == 0 && s.partial == 0 && s.limiter.Data(now) {
 		s.pace.control.Limited(now)
+		s.pace.group.Limited(now)
 	}
 }
 
