@@ -29,7 +29,7 @@ func TestExact(t *testing.T) {
 		{"Rate", exactRate, 0x704fde41766bbbad},
 		{"costs", exactCosts, 0x2f86f986462f7932},
 		{"Parity", exactParity, 0x502338ff9a6c6e95},
-		{"Group", exactGroup, 0xa0651943ce755cf6},
+		{"Group", exactGroup, 0x414bf0365ca71249},
 		{"Congestion", exactCongestion, 0xa5832fedc000e1e5},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -142,3 +142,28 @@ func TestGroupLiars(t *testing.T) {
 		t.Errorf("acker %d: %v", w.acker(), w.events)
 	}
 }
+
+// The acker leaves while a flood of invented receivers goes on: who has reported before takes its place, and none of those that would have to
+// fall silent one by one.
+func TestGroupElectsProven(t *testing.T) {
+	g := NewGroup(GroupConfig{})
+	now, lead := mono.Time(0), seq.Num(0)
+	report := func(id int) {
+		g.Report(now, Report{ID: uint64(id), From: groupAddr(id), Lead: lead, Clock: uint32(now / 1000), Heard: uint32(lead), Bytes: uint32(24 * lead), Loss: -1})
+	}
+	for i := range 100 {
+		now, lead = now.Add(10*time.Millisecond), lead.Add(20)
+		report(1)
+		if i%20 == 0 {
+			report(2)
+		}
+		report(1000 + i)
+	}
+	if id, ok := g.Acker(); !ok || id != 1 {
+		t.Fatalf("the acker is %d", id)
+	}
+	g.Silent(now)
+	if id, ok := g.Acker(); !ok || id != 2 {
+		t.Errorf("after it the acker is %d, want 2", id)
+	}
+}

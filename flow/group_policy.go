@@ -207,14 +207,15 @@ func (g *Group) follow(m *groupMember) {
 	}
 }
 
-// elect makes the slowest of those heard within a second the acker, or else who was heard last; there is none when nobody may.
+// elect makes the slowest of those heard within a second the acker, or else who was heard last; there is none when nobody may. Who reported
+// once only comes last: it may be invented, and would have to be waited for until its silence shows that.
 func (g *Group) elect(now mono.Time) {
 	var best *groupMember
 	for m := g.order.tail; m != nil; m = m.links[0].prev {
 		if best != nil && now.Sub(m.heard) > time.Second {
 			break
 		}
-		if !m.left && g.mayLead(m) && (best == nil || m.known() < best.known()) {
+		if !m.left && g.mayLead(m) && (best == nil || !m.fresh && best.fresh || m.fresh == best.fresh && m.known() < best.known()) {
 			best = m
 		}
 	}

@@ -9,8 +9,9 @@ import (
 )
 
 // Room returns the tightest window among those who are followed: numbers at or beyond lead+1+room are to wait. Counted are the acker and
-// those whose application is behind, for only they report again when there is room; of the latter, FollowQuantile and Ignore leave out as
-// many as they may leave behind. ok is false when nobody holds the source.
+// those whose application is behind, for only they report again when there is room: they tell it again while it becomes less, and count
+// from the second report on, for one packet that anybody may invent is not to stop the group. Of the latter, FollowQuantile and Ignore leave
+// out as many as they may leave behind. ok is false when nobody holds the source.
 func (g *Group) Room(now mono.Time) (lead seq.Num, room int, ok bool) {
 	if g.dirty {
 		g.tighten()
@@ -84,7 +85,7 @@ func (g *Group) tightestLate() *groupMember {
 	for m := g.order.head; m != nil; m = m.links[0].next {
 		if m.left {
 			left++
-		} else if m.late && g.mayLead(m) {
+		} else if m.late && (m.count > 1 || m == g.acker) && g.mayLead(m) {
 			g.limits = append(g.limits, m)
 		}
 	}

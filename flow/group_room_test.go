@@ -30,6 +30,8 @@ func TestGroupRoom(t *testing.T) {
 	wantRoom(t, g, 0, 100, 50, true)
 	g.Report(0, room(2, 95, 20, true))
 	wantRoom(t, g, 0, 95, 20, true)
+	g.Report(0, room(3, 99, 10, true)) // one packet, which anybody may have invented
+	wantRoom(t, g, 0, 95, 20, true)
 	g.Report(0, room(3, 100, 10, true))
 	wantRoom(t, g, 0, 100, 10, true)
 	g.Report(0, room(3, 101, 10, false))
@@ -60,7 +62,9 @@ func TestGroupRoomOfFew(t *testing.T) {
 			g.SetSize(c.size)
 			g.Report(0, room(9, 0, 100, false)) // the acker, if it may
 			for id := range uint64(5) {
-				g.Report(0, room(id+1, 0, int(id+1), int(id) < behind))
+				for range 2 {
+					g.Report(0, room(id+1, 0, int(id+1), int(id) < behind))
+				}
 			}
 			want, ok := c.want[behind], true
 			switch {
@@ -82,6 +86,7 @@ func TestGroupStall(t *testing.T) {
 	for _, mode := range []SlowMode{FollowSlowest, Evict} {
 		g := NewGroup(GroupConfig{Slow: Slow{Mode: mode, Grace: 3 * time.Second}})
 		g.Report(0, room(1, 100, 50, false))
+		g.Report(0, room(2, 99, 20, true))
 		g.Report(0, room(2, 100, 20, true))
 		now := mono.Time(time.Minute) // nothing was to be sent: that is nobody's fault
 		g.members[groupKey{2, groupAddr(2)}].heard = now - 1

@@ -19,7 +19,8 @@ import (
 //   - from each receiver once, soon after its first data (in a large group from those who are first).
 //   - from a receiver that gets less than Pace.Slow for some round trips: after a suppressing wait, and again until the source has
 //     another acker or tells of a lower rate.
-//   - from a receiver whose application does not keep up: when half of its window is unread, and when there is room again.
+//   - from a receiver whose application does not keep up: when half of its window is unread, each time that half of the rest is gone, and when
+//     there is room again.
 type reporting struct {
 	id    wire.ReceiverID
 	pace  wire.Pace // as it was told last; the zero value where an SPM had none
@@ -133,9 +134,14 @@ func (r *Receiver) gotData(now mono.Time, p *wire.Packet) {
 	default:
 		r.watchRate(now)
 	}
-	if !q.behind && r.unread() >= 2 {
-		q.behind = true
-		q.at = now
+	switch {
+	case !q.behind:
+		if r.unread() >= 2 {
+			q.behind = true
+			q.at = now
+		}
+	case r.reportRoom() < q.room/2: // a single report may be lost, and is not believed of who never spoke before
+		q.at = min(q.at, max(now, q.toldAt.Add(q.every)))
 	}
 }
 

@@ -279,7 +279,8 @@ func TestReportSlow(t *testing.T) {
 	}
 }
 
-// Half of the window unread is told, and so is room when there is some again, until something comes.
+// Half of the window unread is told, again whenever half of the rest is gone (a report may be lost), and so is room when there is some again,
+// until something comes.
 func TestReportBehind(t *testing.T) {
 	x := newToldReceiver(t, nil)
 	x.slow = true
@@ -294,6 +295,10 @@ func TestReportBehind(t *testing.T) {
 		t.Fatalf("with half of the window unread it sent %+v", all)
 	}
 	x.data(300, 100*time.Microsecond)
+	x.pass(5 * time.Millisecond)
+	if all := x.reports(); len(all) != 2 || all[0].q.Report.Room >= 256 || all[1].q.Report.Room >= 128 || all[1].q.Flags&peerBehind == 0 {
+		t.Fatalf("with an eighth of the window left it sent %+v", all)
+	}
 	x.spm(wire.Pace{Slow: 1}, peerProbe)
 	x.pass(100 * time.Millisecond)
 	if all := x.reports(); len(all) != 1 || all[0].q.Report.Room != 124 || all[0].q.Flags&peerBehind == 0 {
