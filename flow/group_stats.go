@@ -58,6 +58,7 @@ type GroupStats struct {
 	Dropped  uint64 // of evicted receivers
 	Lost     uint64 // events that nobody asked for
 	Switches uint64 // of the acker
+	Slowed   uint64 // times that a receiver was slow for Grace, and is not followed or was evicted
 }
 
 // Events appends to buf what happened since it was called last, and returns that.
@@ -68,6 +69,9 @@ func (g *Group) Events(buf []GroupEvent) []GroupEvent {
 }
 
 func (g *Group) event(k GroupEventKind, m *groupMember) {
+	if k == GroupSlow || k == GroupEvicted {
+		g.stats.Slowed++
+	}
 	if len(g.events) == groupEvents {
 		g.stats.Lost++
 		return

@@ -195,4 +195,5 @@ func (s *Source) paceStats(st *SourceStats) {
 	st.Phase, st.Why, st.Capacity = c.Phase, c.Why, c.Capacity
 	st.Acker, st.AckerRate = q.acker, g.AckerRate
 	st.Receivers, st.Slow, st.Evicted, st.WorstLoss, st.RTTMin, st.RTTMax = g.Heard, g.Slow, g.Evicted, g.WorstLoss, g.RTTMin, g.RTTMax
+	st.Slowed, st.Switches, st.Reports, st.ReportsRefused = g.Slowed, g.Switches, g.Reports, g.Old+g.Odd+g.Refused+g.Dropped
 }

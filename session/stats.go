@@ -43,6 +43,10 @@ type SourceStats struct {
 	AckerRate      flow.Rate // what it gets
 	Receivers      int       // that reported of late
 	Slow, Evicted  int       // of them, not followed; and those not served any more
+	Slowed         uint64    // times that a receiver was left behind or evicted as too slow
+	Switches       uint64    // times that another receiver became the acker
+	Reports        uint64    // taken
+	ReportsRefused uint64    // overtaken, of evicted receivers, with counters that do not go on, or beyond what is kept
 	WorstLoss      float64   // share
 	RTTMin, RTTMax time.Duration
 }

@@ -102,8 +102,8 @@ func TestAdaptEvicts(t *testing.T) {
 		if err := <-evicted; !errors.As(err, &why) || why.Reason != EvictSlow {
 			t.Errorf("the slow receiver ends with %v, want an EvictedError", err)
 		}
-		if st := s.Stats(); st.Evicted != 1 {
-			t.Errorf("%d receivers were evicted, want 1", st.Evicted)
+		if st := s.Stats(); st.Evicted != 1 || st.Slowed == 0 || st.Reports == 0 || st.Switches == 0 {
+			t.Errorf("%d receivers were evicted, want 1; slow %d times, %d reports, %d ackers", st.Evicted, st.Slowed, st.Reports, st.Switches)
 		}
 		w.closing(s, r2, r3, l2, l3)
 	})
