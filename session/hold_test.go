@@ -86,3 +86,16 @@ func TestSmallGroupAnswersTheFirstProbe(t *testing.T) {
 		t.Errorf("%d ACKs of 4 receivers", got)
 	}
 }
+
+// A receiver that has measured one round trip asks again after two, not three: Source.hold counts on that where little is lost.
+func TestRepeatAfterOneSample(t *testing.T) {
+	r := &Receiver{peers: NewPeers(0, testPeersConfig(), nil), ours: true, grtt: 20 * time.Millisecond, group: 1}
+	r.rtt.Sample(20 * time.Millisecond)
+	if got := r.timing().Repeat; got != 41*time.Millisecond {
+		t.Errorf("asks again after %v, want 41ms", got)
+	}
+	r.rtt.Sample(100 * time.Millisecond) // far behind the others, in a queue of its own: 30 ms smoothed
+	if got := r.timing().Repeat; got != 61*time.Millisecond {
+		t.Errorf("asks again after %v, want 61ms", got)
+	}
+}

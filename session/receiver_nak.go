@@ -34,6 +34,9 @@ func (r *Receiver) timing() nack.Timing {
 	}
 	if r.rtt.Valid() {
 		t.Repeat = r.rtt.Timeout(floor)
+		if r.ours { // after one sample that is three round trips, and where little is lost few follow: Source.hold counts on two
+			t.Repeat = min(t.Repeat, 2*max(r.grtt, r.rtt.Smoothed())+time.Millisecond)
+		}
 		t.Data = t.Repeat // until a repair was timed too
 	}
 	if r.wait.Valid() {
