@@ -25,7 +25,7 @@ type SourceConfig struct {
 	ReceiverShare float64   // of Rate that one receiver's NAKs may cause once others wait
 	Slots         int       // transmit window in packets, a power of two
 	WindowAge     time.Duration
-	WindowHold    time.Duration // 0: four repair cycles, at least 20 ms, at most WindowAge
+	WindowHold    time.Duration // 0: time to ask two or three times, at least 20 ms, at most WindowAge: Source.hold
 	InitialGRTT   time.Duration // group round trip time before any was measured
 	InitialGroup  float64       // group size before any was estimated
 	GroupSize     float64       // how many receivers there are, where that is known; 0: estimated

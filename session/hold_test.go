@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/mono"
 	"github.com/rmcast/rmcast/wire"
 )
@@ -97,5 +98,82 @@ func TestRepeatAfterOneSample(t *testing.T) {
 	r.rtt.Sample(100 * time.Millisecond) // far behind the others, in a queue of its own: 30 ms smoothed
 	if got := r.timing().Repeat; got != 61*time.Millisecond {
 		t.Errorf("asks again after %v, want 61ms", got)
+	}
+}
+
+// The time for which packets are held goes by how much is asked for, and how late.
+func TestHoldFollowsWhatIsAskedFor(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		packets int // sent,
+		late    int // then NAKs that come late,
+		timely  int // and in time
+		clean   bool
+	}{
+		{"too few to tell", 4095, 0, 0, false},
+		{"nothing", 4096, 0, 0, true},
+		{"one in a thousand", 8000, 0, 8, true},
+		{"more", 8000, 0, 9, false},
+		{"one late", 50000, 1, 0, false},
+		{"one late, forgotten", 50000, 1, 16, true},
+		{"one late, not yet forgotten", 50000, 1, 15, false},
+	} {
+		var e effort
+		at := mono.Time(0)
+		for range tt.packets {
+			e.sent(1, 1<<16)
+		}
+		for range tt.late {
+			at++
+			e.asked(at, 1, true)
+		}
+		for range tt.timely {
+			at++
+			e.asked(at, 1, false)
+		}
+		if got := e.clean(); got != tt.clean {
+			t.Errorf("%s: clean %v, want %v", tt.name, got, tt.clean)
+		}
+	}
+}
+
+// A NAK of several numbers that comes late is one late NAK, and a burst of loss is forgotten after two windows.
+func TestEffortFades(t *testing.T) {
+	var e effort
+	e.sent(4000, 4096)
+	for n := range 60 {
+		e.asked(1, 1, n == 0)
+	}
+	if e.late != effortLate {
+		t.Errorf("%d after one late NAK, want %d", e.late, effortLate)
+	}
+	for i := range 40 {
+		e.sent(4096, 4096)
+		if got, want := e.clean(), i >= effortLate-1; got != want {
+			t.Fatalf("%d windows after a late NAK of 60 numbers: clean %v", i+1, got)
+		}
+	}
+}
+
+// What is held while little is asked for leaves room for two NAKs of a receiver, else for three.
+func TestHoldTries(t *testing.T) {
+	n := newNetwork(t, 1)
+	_, s := n.source(func(c *SourceConfig) { c.Rate, c.WindowAge, c.GroupSize = 100*flow.Mbps, 10*time.Second, 100 })
+	now := mono.Time(20 * time.Second)
+	s.beganAt = 0
+	s.grtt.Init(20 * time.Millisecond)
+	s.lag.Init(20 * time.Millisecond)
+	cycle := 5*20*time.Millisecond + time.Millisecond
+	if got := s.hold(now); got != 4*cycle {
+		t.Errorf("%v before anything is known, want %v", got, 4*cycle)
+	}
+	s.effort.sent(effortLeast, effortLeast)
+	if got := s.hold(now); got < 2*cycle+20*time.Millisecond || got > 3*cycle {
+		t.Errorf("%v while nothing is asked for, cycles of %v", got, cycle)
+	}
+	s.lag.Sample(now, 80*time.Millisecond)
+	s.lag.Sample(now, 190*time.Millisecond)
+	if got, want := s.hold(now), 475*time.Millisecond; got != want {
+		t.Errorf("%v with a NAK that came 190 ms late, want %v", got, want)
 	}
 }

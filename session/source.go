@@ -43,6 +43,7 @@ type Source struct {
 	heard     bool      // a receiver spoke to us
 	joinable  bool      // the trail still stands at the first packet
 
+	effort  effort         // what a packet costs
 	parity  *sourceParity  // nil: no parity
 	pace    *sourcePace    // nil: the rate is fixed
 	confirm *sourceConfirm // nil until somebody waited for delivery
@@ -132,33 +133,6 @@ func (s *Source) groupSize() float64 {
 		return s.cfg.GroupSize
 	}
 	return s.repairs.GroupSize()
-}
-
-// hold is WindowHold: how long a packet that was sent stays repairable while a writer waits for its slot: four repair cycles, and
-// how late NAKs really come. Without a rate nothing but this holds a source back that is faster than its receivers.
-func (s *Source) hold(now mono.Time) time.Duration {
-	if s.cfg.WindowHold > 0 {
-		return s.cfg.WindowHold
-	}
-	least := holdMin
-	if s.rate() == flow.Unlimited {
-		least = holdUnlimited
-	}
-	late := min(5*s.lag.Value(now)/2, maxInterval)
-	if now < s.beganAt.Add(min(20*s.cfg.InitialGRTT, time.Second)) {
-		// Who is near answers first: until the far ones can have, the first guess of the round trip still stands for them.
-		late = max(late, 4*s.cycleOf(s.cfg.InitialGRTT))
-	}
-	return min(max(4*s.cycle(now), late, least), s.cfg.WindowAge)
-}
-
-// grace is how much longer a writer waits for a packet that is still being repaired. Without a rate the repairs are what
-// brings the source down to what its receivers can take.
-func (s *Source) grace() time.Duration {
-	if s.rate() == flow.Unlimited {
-		return idleGrace
-	}
-	return repairGrace
 }
 
 // tune passes what was learnt about the group on to those who need it.
@@ -296,6 +270,7 @@ func (s *Source) sendData(now mono.Time, t *Transmit) {
 		}
 	}
 	s.window.Sent(now, n)
+	s.effort.sent(n, s.cfg.Slots)
 	s.beganAt = min(s.beganAt, now)
 	bytes := s.count(t, n)
 	s.limiter.TookData(now, bytes)
@@ -351,6 +326,7 @@ func (s *Source) appendData(p *wire.Packet, n seq.Num, k window.Packet, t *Trans
 func (s *Source) count(t *Transmit, n int) int {
 	bytes := len(t.B) + n*s.cfg.Room.Overhead()
 	s.stats.IPBytes += uint64(bytes)
+	s.effort.now.bytes += int64(bytes)
 	return bytes
 }
 

@@ -23,6 +23,7 @@ type CongestionConfig struct {
 type sourcePace struct {
 	control *flow.Congestion
 	group   *flow.Group
+	least   flow.Rate // whatever happens
 	share   float64   // of the rate, for repairs to one receiver that is not followed
 	rate    flow.Rate // of the limiter
 
@@ -89,8 +90,11 @@ func newSourcePace(now mono.Time, cfg SourceConfig, packetBytes int) *sourcePace
 			Max: cfg.Rate, Min: c.Min, Start: c.Start, PacketBytes: packetBytes, RTT: cfg.InitialGRTT, LossIsCongestion: c.LossIsCongestion,
 		}),
 		group: flow.NewGroup(flow.GroupConfig{Slow: slow}),
-		share: slow.Share,
-		lead:  cfg.First.Add(-1), heardAt: now, flowsAt: now, sentAt: mono.Never, askAt: mono.Never, markAt: mono.Never, probed: mono.Never,
+		share: slow.Share, least: c.Min,
+		lead: cfg.First.Add(-1), heardAt: now, flowsAt: now, sentAt: mono.Never, askAt: mono.Never, markAt: mono.Never, probed: mono.Never,
+	}
+	if q.least == 0 {
+		q.least = flow.DefaultMinRate
 	}
 	q.rate = q.control.Rate()
 	q.spare = flow.NewPacer(q.spareRate(), 2*packetBytes, now)
@@ -108,7 +112,7 @@ func (s *Source) rate() flow.Rate {
 // follow takes the rate over into all that goes by it.
 func (s *Source) follow(now mono.Time) {
 	q := s.pace
-	r := q.control.Rate()
+	r := min(q.control.Rate(), s.windowRate(now))
 	if d := r - q.rate; d == 0 || max(d, -d) < q.rate/rateStep {
 		return
 	}

@@ -83,9 +83,7 @@ func (s *Source) handleParityNAK(now mono.Time, m Meta, p *wire.Packet) {
 			if !s.granted(now, base, count*s.packetBytes) {
 				continue
 			}
-			if age := now.Sub(s.window.LastSent(base.Add(cover - 1))); age < 2*s.hold(now) {
-				s.lag.Sample(now, min(age, s.late))
-			}
+			s.wanted(now, count, now.Sub(s.window.LastSent(base.Add(cover-1))))
 		}
 		s.end.lastNAK = now
 	}

@@ -126,10 +126,7 @@ func (s *Source) queue(now mono.Time, m Meta, n seq.Num) {
 		if !s.granted(now, n, bytes) {
 			return
 		}
-		// Who joined late asks for what is old, and is not late by that.
-		if age := now.Sub(s.window.LastSent(n)); age < 2*s.hold(now) {
-			s.lag.Sample(now, min(age, s.late))
-		}
+		s.wanted(now, 1, now.Sub(s.window.LastSent(n)))
 	}
 	s.end.lastNAK = now
 }
@@ -167,6 +164,9 @@ func (s *Source) sample(now mono.Time, p *wire.Packet) (rtt time.Duration, ok bo
 		if s.groupSize() > smallGroup {
 			s.spm.start = finSPMs // more than once: of a million who would answer, one in a hundred does not hear the first
 		}
+	}
+	if s.sampledAt == mono.Never {
+		s.lag.Init(s.grtt.Value(now)) // what it was is no better a guess
 	}
 	s.sampledAt = now
 	return rtt, true

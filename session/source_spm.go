@@ -122,7 +122,9 @@ func (s *Source) sendSPM(now mono.Time, t *Transmit) bool {
 	s.stats.SPMs++
 	s.waited = s.window.Free() < s.need
 	s.tune(now)
-	s.lag.Sample(now, grtt) // so that it falls when NAKs cease
+	if s.sampledAt != mono.Never {
+		s.lag.Sample(now, s.grtt.Value(now)) // so that it falls when NAKs cease
+	}
 	s.bound(now)
 	s.spm.sent(now, grtt)
 	s.confirmTold(now)

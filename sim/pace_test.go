@@ -64,6 +64,29 @@ func TestPaceAlone(t *testing.T) {
 	}
 }
 
+// A window of less than four round trips fills the link where nothing is lost: packets leave it as soon as two NAKs of a receiver could have
+// come, and what it lets through in that time leaves evenly. In bursts there would be a queue, and in the round trip times of that a longer hold.
+func TestPaceWindow(t *testing.T) {
+	const rate, rtt = 100 * flow.Mbps, 140 * time.Millisecond // 4096 packets are 3.5 of these
+	n := New(Config{Seed: 1})
+	src := n.Source(SourceConfig{Engine: adaptive(false, func(c *session.SourceConfig) { c.Slots = 4096 })})
+	g := n.Receivers(1, GroupConfig{Down: bottleneck(rate, rtt), Up: netem.Impairment{Delay: rtt / 2}, Hollow: true})
+	src.Stream(1 << 40)
+	const settle, long = 10 * time.Second, 10 * time.Second
+	if err := n.Run(settle); err != nil {
+		t.Fatal(err)
+	}
+	read := g.Stats().Bytes
+	if err := n.Run(long); err != nil {
+		t.Fatal(err)
+	}
+	used := float64(g.Stats().Bytes-read) * 1480 / 1408 / float64(rate.Bytes(long))
+	t.Logf("%.1f %% of the link: %+v", 100*used, src.Stats())
+	if used < 0.9 || g.Stats().Lost > 0 {
+		t.Errorf("%.1f %% of the link, %d lost: %+v", 100*used, g.Stats().Lost, src.Stats())
+	}
+}
+
 // paced is a network with an adaptive source at the root, which streams for ever, and groups behind links of their own.
 type paced struct {
 	*Network

@@ -77,8 +77,9 @@ type Config struct {
 	WindowAge time.Duration
 
 	// WindowHold is how long a sent packet stays repairable at least: a writer whose window is full waits for it. Longer holds
-	// more loss off and lets a full window slow the writer down. At most WindowAge. Zero: four repair cycles as measured, at
-	// least 20 ms, and 250 ms with Fixed and flow.Unlimited, where nothing else slows the writer down.
+	// more loss off and lets a full window slow the writer down. At most WindowAge. Zero: four repair cycles as measured, two
+	// and a round trip while hardly anything is asked for; at least 20 ms, and 250 ms with Fixed and flow.Unlimited, where nothing else
+	// slows the writer down.
 	WindowHold time.Duration
 
 	// MaxWindow (TXW_SQNS) bounds a window at either end, in packets, 16 to 2^30; it is rounded down to a power of two. What
