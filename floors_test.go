@@ -65,7 +65,7 @@ var floors = map[string]imports{
 	"netem":       may("dgram " + netlink + " " + nftables + " " + ethtool + " " + unix),
 	"netem/guest": may("netem " + unix),
 	"sim":         may("session netem "+machines+"seq mono internal/heap internal/invariant", "internal/testvec"),
-	"channel":     may(""),
+	"channel":     may("", "transport netem"),
 
 	"internal/gate":      may(""),
 	"internal/heap":      may(""),
