@@ -65,7 +65,7 @@ type Channel struct {
 func (c Channel) Group() (netip.AddrPort, error) {
 	scope, err := c.check()
 	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("channel: %w", err)
+		return netip.AddrPort{}, err
 	}
 	d := c.digest(scope)
 	return netip.AddrPortFrom(c.address(scope, d).WithZone(c.Interface), port(d)), nil
@@ -85,19 +85,19 @@ func (c Channel) check() (Scope, error) {
 		return 0, err
 	}
 	if n := len(c.Key); c.Key != nil && (n < MinKey || n > MaxKey) {
-		return 0, fmt.Errorf("Key of %d bytes: it has to have %d to %d", n, MinKey, MaxKey)
+		return 0, fmt.Errorf("channel: Key of %d bytes: it has to have %d to %d", n, MinKey, MaxKey)
 	}
 	switch {
 	case c.Period < 0 || c.Period%time.Second != 0:
-		return 0, fmt.Errorf("Period of %v: it has to be whole seconds", c.Period)
+		return 0, fmt.Errorf("channel: Period of %v: it has to be whole seconds", c.Period)
 	case c.Period == 0 && !c.At.IsZero():
-		return 0, errors.New("At without Period: the group would not change")
+		return 0, errors.New("channel: At without Period: the group would not change")
 	case c.Period > 0 && c.At.IsZero():
-		return 0, errors.New("Period without At: which of the groups?")
+		return 0, errors.New("channel: Period without At: which of the groups?")
 	case c.IPv4 && c.Interface != "":
-		return 0, fmt.Errorf("IPv4 with Interface %q: IPv4 groups have no zone; name it to transport.Config", c.Interface)
+		return 0, fmt.Errorf("channel: IPv4 with Interface %q: IPv4 groups have no zone; name it to transport.Config", c.Interface)
 	case strings.ContainsAny(c.Interface, "[]%") || strings.ContainsFunc(c.Interface, unicode.IsControl):
-		return 0, fmt.Errorf("Interface %q: no interface has such a name", c.Interface)
+		return 0, fmt.Errorf("channel: Interface %q: no interface has such a name", c.Interface)
 	}
 	return c.Scope.check(c.IPv4, c.SourceSpecific)
 }

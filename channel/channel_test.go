@@ -30,9 +30,9 @@ func TestGroupPlain(t *testing.T) {
 	}
 }
 
-// ranges says, by scope and kind, where groups have to lie and what of it is reserved. What is not in it is refused.
 type kind struct{ ipv4, specific bool }
 
+// allowed says, by kind and scope, where groups have to lie and what of it is reserved. What has no prefix is refused.
 func allowed(k kind, s Scope) (in netip.Prefix, without []netip.Prefix) {
 	p := func(texts ...string) (ps []netip.Prefix) {
 		for _, t := range texts {

@@ -14,21 +14,21 @@ const MaxName = 255
 func checkName(name string) error {
 	switch first, last := endRunes(name); {
 	case name == "":
-		return errors.New("empty name")
+		return errors.New("channel: empty name")
 	case len(name) > MaxName:
-		return fmt.Errorf("name of %d bytes: there may be %d", len(name), MaxName)
+		return fmt.Errorf("channel: name of %d bytes: there may be %d", len(name), MaxName)
 	case !utf8.ValidString(name):
-		return fmt.Errorf("name %+q is not UTF-8", name)
+		return fmt.Errorf("channel: name %+q is not UTF-8", name)
 	case unicode.IsSpace(first) || unicode.IsSpace(last):
-		return fmt.Errorf("name %+q begins or ends with white space", name)
+		return fmt.Errorf("channel: name %+q begins or ends with white space", name)
 	}
 	before := rune(0)
 	for i, r := range name {
 		if unseen(r) {
-			return fmt.Errorf("name %+q: %U at byte %d cannot be seen, or told from a space", name, r, i)
+			return fmt.Errorf("channel: name %+q: %U at byte %d cannot be seen, or told from a space", name, r, i)
 		}
 		if never(r) || composes(before, r) {
-			return fmt.Errorf("name %+q: %U at byte %d: not in Unicode's form NFC", name, r, i)
+			return fmt.Errorf("channel: name %+q: %U at byte %d: not in Unicode's form NFC", name, r, i)
 		}
 		before = r
 	}

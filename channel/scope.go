@@ -36,17 +36,17 @@ func (s Scope) check(ipv4, specific bool) (Scope, error) {
 		}
 	}
 	if !s.known() {
-		return 0, fmt.Errorf("no scope %d", uint8(s))
+		return 0, fmt.Errorf("channel: no scope %d", uint8(s))
 	}
 	switch {
 	case !ipv4:
 	case specific && s != Global:
-		return 0, fmt.Errorf("IPv4 with SourceSpecific and scope %v: 232/8 has no scopes; leave it Global and limit the hops", s)
+		return 0, fmt.Errorf("channel: IPv4 with SourceSpecific and scope %v: 232/8 has no scopes; leave it Global and limit the hops", s)
 	case specific:
 	case s == Global:
-		return 0, errors.New("IPv4 with scope global: 239/8 ends at the organisation; take Organization, or SourceSpecific")
+		return 0, errors.New("channel: IPv4 with scope global: 239/8 ends at the organisation; take Organization, or SourceSpecific")
 	case s < Realm:
-		return 0, fmt.Errorf("IPv4 with scope %v: 239.255/16 is the narrowest; take Site, and one hop", s)
+		return 0, fmt.Errorf("channel: IPv4 with scope %v: 239.255/16 is the narrowest; take Site, and one hop", s)
 	}
 	return s, nil
 }
