@@ -45,8 +45,8 @@ type CongestionConfig struct {
 //
 //	         ┌───── a quarter more was delivered, and no queue ─────────────────────┐
 //	         ▼                                                                       │
-//	      Startup ── delivery grows no longer, ──► Drain ── queue empty ──► Cruise ──┼──► Probe
-//	     (2.5 x C)   or loss with a queue       (0.75 x D)   ▲             (1 x C)   │  (1.25 x C)
+//	      Startup ── with a queue, or a quarter ─► Drain ── queue empty ──► Cruise ──┼──► Probe
+//	     (2.5 x C)   lost, no more delivered    (0.75 x D)   ▲             (1 x C)   │  (1.25 x C)
 //	         ▲                                     ▲  │      │                │      └──────┤
 //	         │                                     │  │      └── excess loss ─┘             │
 //	         │                                     └──┼─────────────────────────────────────┘
@@ -58,13 +58,14 @@ type CongestionConfig struct {
 //	any state ── nobody reports for Silence ──► the rate halves for each Silence, until somebody reports
 //	any state ── Blind, or no first report ──► Blind (Lost moves the rate, at most Start) ── a report ──► Startup
 //
-// C, the capacity, is the maximum of ten rounds or a second; D is what was really delivered lately. A round ends when the acker has what was
-// to be sent next when it began; what is delivered of the numbers sent in one phase is that phase's, whenever it is reported. Rules:
+// C, the capacity, is the maximum of ten rounds or a second, in Startup of all reports of 16 packets or more; D is the mean of what was delivered
+// lately. What noise took counts as delivered for both. A round ends when the acker has what was to be sent next when it began; what is delivered
+// of the numbers sent in one phase is that phase's, whenever it is reported. Rules:
 //
 //  1. Rate stays between Min and Max, and Window is at least 4, whatever is reported.
 //  2. A rate grows only on delivery, and not beyond 2.5 times what was sent when it was measured.
-//  3. C falls fast only where less came than was sent and a queue stood, or where less was lost once less was sent. What was delivered while the
-//     application limited the source only raises it.
+//  3. C falls fast only where less came than was sent and a queue stood, where less was lost once less was sent, or where Startup ends for loss
+//     without a queue. What was delivered while the application limited the source only raises it.
 //  4. At Max with neither queue nor loss there is nothing to find: the rate stays there.
 //
 // It reads no clock and sends nothing. A source calls Sent after each run, Delivered with each report of the acker, Limited when nothing
@@ -85,8 +86,7 @@ type Congestion struct {
 	heard   bool          // somebody reported, since the start or Blind
 	started bool          // something was sent
 	waiting mono.Time     // since when a report is due; Never while nothing is under way
-	held    time.Duration // of the latest report
-	was     sentMark      // of its lead
+	held    time.Duration // of the latest report of this receiver; negative: there was none
 	halved  int           // times the rate was halved for silence
 
 	path  path
@@ -120,7 +120,7 @@ func NewCongestion(now mono.Time, cfg CongestionConfig) *Congestion {
 	cfg.RTT = min(max(cfg.RTT, leastRTT), maxRTT)
 	c := &Congestion{
 		cfg: cfg, min: float64(cfg.Min), max: min(float64(cfg.Max), fastest), packet: float64(min(cfg.PacketBytes, 1<<16)) * 8,
-		phase: Startup, why: WhyStart, waiting: mono.Never,
+		phase: Startup, why: WhyStart, waiting: mono.Never, held: -1,
 	}
 	c.min = min(c.min, c.max)
 	c.path.guess = cfg.RTT
@@ -135,7 +135,6 @@ func (c *Congestion) Sent(now mono.Time, next seq.Num, bytes int) {
 	if !c.started {
 		c.started, c.next, c.lead, c.model.end = true, next, next-1, next
 		c.sent.begin(now, next-1)
-		c.was = c.sent.marks[0]
 		c.waiting = now
 	}
 	c.sent.bytes += int64(max(bytes, 0))
@@ -169,7 +168,7 @@ func (c *Congestion) Delivered(now mono.Time, d Delivery) {
 		c.set(now)
 		return // overtaken by a later one
 	}
-	sent := c.sent.find(d.Lead)
+	sent, was := c.sent.find(d.Lead), c.sent.find(d.Lead.Add(-min(max(d.Expected, 0), mostDelivery)))
 	c.path.sample(now, sent.at, d.Held)
 	c.clamp(&d)
 	c.model.limited = c.model.limited && c.lead.Less(c.model.limit) // before: the pause is between the two leads
@@ -179,7 +178,11 @@ func (c *Congestion) Delivered(now mono.Time, d Delivery) {
 		c.waiting = mono.Never
 	}
 	c.model.seen += max(d.Expected, int(min(float64(d.Bytes)*8/c.packet, mostDelivery)))
-	c.model.took += d.Over + d.Held - c.held
+	since := d.Over // between this report's leaving and the one's before
+	if c.held >= 0 {
+		since += d.Held - c.held
+	}
+	c.model.took += since
 	if c.phase == Drain && c.path.queue() <= c.path.low() {
 		c.model.drained = true
 	}
@@ -189,25 +192,25 @@ func (c *Congestion) Delivered(now mono.Time, d Delivery) {
 	if c.lap.n == 0 {
 		c.lap.tag, c.lap.phase, c.lap.calm = sent.tag, sent.phase, sent.calm
 	}
-	c.lap.add(&d, c.held, c.path.queue(), sent.rate)
+	c.lap.add(&d, since, c.path.queue(), sent.rate)
 	c.lap.limited = c.lap.limited || c.model.limited
 	if d.Expected > 0 {
-		c.lap.sent += sent.after - c.was.after
-		c.lap.sending += sent.at.Sub(c.was.at)
-		c.was = *sent
+		c.lap.sent += sent.after - was.after
+		c.lap.sending += sent.at.Sub(was.at)
 	}
 	c.held = d.Held
 	if c.phase == Compete {
 		c.tcpDelivered(now, &d)
 	}
-	if c.roundOver() {
-		tag := c.model.tag
-		if c.lap.enough(c.packet) { // else it goes on
-			c.endLap(now)
-		}
-		if tag == c.model.tag { // else it entered another phase
-			c.endRound(now)
-		}
+	tag, over := c.model.tag, c.roundOver()
+	switch { // else the lap goes on
+	case over && c.lap.enough(leastLap, c.packet),
+		c.phase == Startup && c.lap.enough(roundPackets, c.packet),               // or each doubling takes two round trips: the next one's reports are of the old rate
+		c.phase == Probe && c.lap.phase == Probe && c.lap.exceeds(c.model.noise): // it found what it was to find
+		c.endLap(now)
+	}
+	if over && tag == c.model.tag { // else it entered another phase
+		c.endRound(now)
 	}
 	c.set(now)
 }
@@ -261,7 +264,7 @@ func (c *Congestion) set(now mono.Time) {
 			r = c.model.capacity
 		}
 	case Drain:
-		r, w = float64(0.75*min(c.model.raw, c.model.mean)), float64(0.9*bdp)
+		r, w = float64(0.75*min(c.model.capacity, c.model.mean)), float64(0.9*bdp)
 	case Cruise:
 		switch {
 		case c.path.queue() > c.path.low():

@@ -63,7 +63,7 @@ func (b *blindRate) next(most float64) mono.Time {
 
 // Switched tells that another receiver sets the pace from now on; pace is its rate of delivery, 0 unknown.
 func (c *Congestion) Switched(now mono.Time, pace Rate) {
-	c.halved, c.heard = 0, true
+	c.halved, c.heard, c.held = 0, true, -1
 	if c.started {
 		c.lead = c.next - 1 // its reports tell
 	}
@@ -124,7 +124,7 @@ func (c *Congestion) Marked(now mono.Time) {
 			c.tcpFall(now)
 		}
 	case Startup, Cruise, Probe:
-		c.model.reset(0.85*c.model.capacity, 0.85*c.model.raw)
+		c.model.reset(0.85*c.model.capacity, 0.85*c.model.mean)
 		c.enter(now, Drain, WhyMark)
 	}
 	c.set(now)

@@ -30,6 +30,24 @@ func TestCongestionCapacityChanges(t *testing.T) {
 	}
 }
 
+// The start doubles once a round trip, and stops where the queue shows the end: it is quick, and overflows little.
+func TestCongestionStart(t *testing.T) {
+	const rate = 100 * Mbps
+	for _, rtt := range []time.Duration{20 * ms, 100 * ms} {
+		for seed := range uint64(4) {
+			b := newBottleneck(rate, rtt, bdpPackets(rate, rtt), seed)
+			newSource(b, modelConfig(rtt), 0)
+			b.run(mono.Time(20 * rtt))
+			if most := bdpPackets(rate, rtt); b.drops > most {
+				t.Errorf("%v: %d packets are lost at the start, %d fill the link", rtt, b.drops, most)
+			}
+			if got := b.mean(0, 10*rtt, 20*rtt); got < 0.8*float64(rate) {
+				t.Errorf("%v: %.2f Mbit/s in the second ten round trips", rtt, got/1e6)
+			}
+		}
+	}
+}
+
 // A policer drops what is beyond its rate and delays nothing: that is not noise, and the rate does not run away.
 func TestCongestionPolicer(t *testing.T) {
 	for _, rtt := range []time.Duration{ms, 20 * ms, 100 * ms} {

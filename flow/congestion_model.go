@@ -8,17 +8,19 @@ import (
 )
 
 const (
-	roundPackets = 16
-	quietPause   = 100 * time.Millisecond
-	probePause   = 300 * time.Millisecond
-	roundTime    = 20 * time.Millisecond
-	leastLap     = 8
-	keptRounds   = 10
-	cruiseRounds = 6
-	drainRounds  = 4
-	standingMost = 4 // drains in a row that left a queue: somebody else fills it
-	mostNoise    = 0.5
-	excessLoss   = 0.02 // beyond noise
+	roundPackets  = 16
+	quietPause    = 100 * time.Millisecond
+	probePause    = 300 * time.Millisecond
+	roundTime     = 20 * time.Millisecond
+	leastLap      = 8
+	keptRounds    = 10
+	cruiseRounds  = 6
+	drainRounds   = 4
+	standingMost  = 4   // drains in a row that left a queue: somebody else fills it
+	noiseNumbers  = 300 // that noise rests on, before the latest
+	mostNoise     = 0.5
+	excessLoss    = 0.02 // beyond noise
+	mostStartLoss = 0.25 // beyond noise, that Startup does not mind: it may be noise not known yet
 )
 
 // lap is what was delivered of the numbers sent in one phase, a round of them or less.
@@ -39,13 +41,13 @@ type lap struct {
 	fastest     float64       // highest rate at which they were sent
 }
 
-func (r *lap) add(d *Delivery, heldBefore, queue time.Duration, rate float64) {
+func (r *lap) add(d *Delivery, since, queue time.Duration, rate float64) {
 	if r.n++; r.n == 1 {
 		r.least, r.most = queue, queue
 	}
 	r.bytes += d.Bytes
 	r.leads += d.Over
-	r.reports += d.Over + d.Held - heldBefore
+	r.reports += since
 	r.expected += d.Expected
 	r.came += d.Came
 	r.least, r.most = min(r.least, queue), max(r.most, queue)
@@ -54,9 +56,17 @@ func (r *lap) add(d *Delivery, heldBefore, queue time.Duration, rate float64) {
 
 func (r *lap) lost() int { return max(r.expected-r.came, 0) }
 
-// sentAll reports whether about as much came as was sent meanwhile: that says nothing of what the path bears, but that it is as much.
-func (r *lap) sentAll(d float64) bool {
-	return r.sending > 0 && d*r.sending.Seconds() > 0.95*8*float64(r.sent)*(1-r.loss())
+// sentAll reports whether about as much came as was sent meanwhile, but for a share that was lost: that says nothing of what the path bears, but
+// that it is as much.
+func (r *lap) sentAll(d, lost float64) bool {
+	return r.sending > 0 && d*r.sending.Seconds() > 0.95*8*float64(r.sent)*(1-lost)
+}
+
+// floods reports whether by far more was lost than noise.
+func (r *lap) floods(noise float64) bool {
+	n, share := float64(r.expected), noise+mostStartLoss
+	excess := float64(r.lost()) - float64(n*share)
+	return excess > 0 && float64(excess*excess) > float64(4*n*share)
 }
 
 // exceeds reports whether clearly more was lost than noise, and than can be overlooked.
@@ -74,9 +84,9 @@ func (r *lap) loss() float64 {
 	return float64(r.lost()) / float64(r.expected)
 }
 
-// enough reports whether there are enough packets, of so many bits, to tell anything.
-func (r *lap) enough(packet float64) bool {
-	return r.expected >= leastLap || float64(r.bytes)*8 >= leastLap*packet
+// enough reports whether there are so many packets, of so many bits.
+func (r *lap) enough(packets int, packet float64) bool {
+	return r.expected >= packets || float64(r.bytes)*8 >= float64(packets)*packet
 }
 
 // delivered returns the rate of delivery in bit/s, 0: unknown. Bytes are counted up to when a report leaves, numbers up to the lead: repairs may
@@ -93,9 +103,7 @@ func (r *lap) delivered() float64 {
 type model struct {
 	capacity    float64             // bit/s
 	kept        [keptRounds]float64 // capacity by round
-	raws        [keptRounds]float64 // what really came
-	mean        float64             // what came lately, smoothed
-	raw         float64             // the most of it, bit/s
+	mean        float64             // what the path delivered lately, smoothed, bit/s
 	at          int
 	measured    bool    // capacity rests on a round
 	tag         uint32  // of this phase
@@ -104,6 +112,7 @@ type model struct {
 	seen        int     // numbers delivered in this round
 	took        time.Duration
 	flat        int  // rounds of startup without growth
+	fell        bool // in this round, the path behind what was sent
 	again       bool // Startup after a probe: noise is known
 	full        float64
 	loss        float64
@@ -113,7 +122,7 @@ type model struct {
 	suspectLoss float64
 	limited     bool
 	limit       seq.Num
-	was         float64 // delivery of the latest saturated round, 0: it was none
+	was         float64 // delivery of the latest lap that showed the path's end, 0: it did not
 	standing    int
 	drained     bool
 	length      int       // of this Cruise, rounds
@@ -129,20 +138,20 @@ func (m *model) forget(capacity float64) {
 	*m = model{capacity: capacity, measured: m.measured, tag: m.tag}
 }
 
-// take brings a sample of the capacity, and what really came, into the maximum of the last rounds.
-func (m *model) take(s, raw float64) {
-	m.kept[m.at], m.raws[m.at] = s, raw
+// take brings a sample of the capacity into the maximum of the last rounds.
+func (m *model) take(s float64) {
+	m.kept[m.at] = s
 	m.at = (m.at + 1) % keptRounds
-	m.capacity, m.raw = 0, 0
+	m.capacity = 0
 	for i := range m.kept {
-		m.capacity, m.raw = max(m.capacity, m.kept[i]), max(m.raw, m.raws[i])
+		m.capacity = max(m.capacity, m.kept[i])
 	}
 }
 
-// reset makes a sample all that is known.
-func (m *model) reset(s, raw float64) {
-	m.kept, m.raws, m.at = [keptRounds]float64{s}, [keptRounds]float64{raw}, 1
-	m.capacity, m.raw, m.mean = s, min(s, raw), min(s, raw)
+// reset makes a sample all that is known of the capacity; mean is what was delivered lately.
+func (m *model) reset(s, mean float64) {
+	m.kept, m.at = [keptRounds]float64{s}, 1
+	m.capacity, m.mean = s, min(s, mean)
 }
 
 // endLap draws conclusions from what was delivered.
@@ -151,7 +160,7 @@ func (c *Congestion) endLap(now mono.Time) {
 	defer func() { *r = lap{} }()
 	d, p := r.delivered(), r.loss()
 	limited := r.limited
-	if !r.enough(c.packet) || d <= 0 {
+	if !r.enough(leastLap, c.packet) || d <= 0 {
 		return
 	}
 	m.loss = p
@@ -161,42 +170,49 @@ func (c *Congestion) endLap(now mono.Time) {
 	}
 	low := c.path.low()
 	sample := min(d/(1-min(p, float64(1.1*m.noise)+0.005)), r.fastest)
-	saturated := r.least > low && !limited && r.phase != Drain
+	fell := !r.sentAll(d, min(p, m.noise+mostStartLoss)) // behind what was sent
+	m.fell = m.fell || fell
+	saturated := r.least > low && r.phase != Drain && (!limited || r.phase == Startup && fell)
 	excess := !limited && r.exceeds(m.noise)
 	congested := excess && (saturated || r.most > c.path.peak/2 && c.path.peak > 2*low)
 	switch {
 	case !m.measured:
 		m.measured = true
+		if !fell && r.most <= low { // then there is no reason to send less
+			sample = max(sample, m.capacity/2.5)
+		}
 		m.reset(sample, d)
 	case sample < m.capacity && (limited || r.phase == Drain || !saturated && !excess && now.Sub(m.taken) < quietPause):
 		// Without a queue and without loss, what came is what was sent, or a report was late: the maximum is that of a second then.
 	case r.phase == Startup:
-		m.take(max(sample, m.capacity), d)
-	case saturated && m.was > 0 && max(m.was, sample) < m.capacity && !r.sentAll(d):
+		m.take(max(sample, m.capacity))
+	case saturated && m.was > 0 && max(m.was, sample) < m.capacity && !r.sentAll(d, p):
 		m.reset(max(m.was, sample), d)
 		m.standing++
 	default:
 		m.taken = now
-		m.take(sample, d)
+		m.take(sample)
 	}
 	switch {
 	case r.phase == Startup || m.mean == 0:
-		m.mean = d
+		m.mean = sample
 	case r.phase != Drain && !limited:
-		m.mean += float64((d - m.mean) / 4)
+		m.mean += float64((sample - m.mean) / 4)
 	}
 	m.clear = r.least <= low && !excess
+	was := m.was
 	m.was = 0
-	if saturated {
+	if saturated && (r.phase != Startup || sample < 0.95*r.fastest) || r.phase == Startup && r.floods(m.noise) {
 		m.was = sample
 	}
 	switch {
 	case c.phase == Startup && r.phase == Startup:
-		full := saturated || r.exceeds(m.noise) && m.flat >= 1 && p > m.noise+0.25
-		c.startupLap(now, sample, limited, full, congested && r.most > low || m.again && excess)
-	case (c.phase == Drain || c.phase == Probe) && r.phase == Probe && sample > 1.2*m.target && r.least <= low && !excess:
+		c.startupLap(now, was, sample, excess)
+	case (c.phase == Drain || c.phase == Probe) && r.phase == Probe && sample > 1.15*m.target && r.least <= low && !excess:
 		m.full, m.flat, m.again = sample, 0, true
 		c.enter(now, Startup, WhyCapacity)
+	case c.phase == Probe && r.phase == Probe && excess:
+		c.enter(now, Drain, WhyCapacity)
 	case congested && c.phase == Cruise:
 		m.reset(min(m.capacity, max(sample, d, 0.7*m.capacity)), d)
 		m.standing++
@@ -210,15 +226,30 @@ func (c *Congestion) endLap(now mono.Time) {
 	}
 }
 
-func (c *Congestion) startupLap(now mono.Time, sample float64, limited, full, burst bool) {
+// startupLap ends Startup where the path shows its end twice in a row, by a queue or by loss that is no noise, and delivers no more the second
+// time; was is what it delivered the first.
+func (c *Congestion) startupLap(now mono.Time, was, sample float64, excess bool) {
+	m := &c.model
+	full := m.was > 0 && was > 0 && sample < 1.1*was
+	if full && c.lap.most <= c.path.low() { // it drops without a queue, and may have taken a burst
+		m.reset(max(was, sample), sample)
+	}
+	if full || m.again && excess {
+		c.enter(now, Drain, WhyCapacity)
+	}
+}
+
+// startupRound ends Startup where nothing grows though the path falls behind what is sent. What it bears was not asked while all that was sent
+// came, as where a window holds the source.
+func (c *Congestion) startupRound(now mono.Time) {
 	m := &c.model
 	switch {
-	case sample > 1.25*m.full:
-		m.full, m.flat = sample, 0
-	case !limited:
+	case m.capacity > 1.25*m.full:
+		m.full, m.flat = m.capacity, 0
+	case m.fell:
 		m.flat++
 	}
-	if m.flat >= 3 || m.flat >= 1 && full || burst {
+	if m.fell = false; m.flat >= 3 {
 		c.enter(now, Drain, WhyCapacity)
 	}
 }
@@ -243,9 +274,11 @@ func (c *Congestion) endRound(now mono.Time) {
 	m.end, m.seen, m.took = c.next, 0, 0
 	m.rounds++
 	switch c.phase {
+	case Startup:
+		c.startupRound(now)
 	case Drain:
 		// The first round may still lose what overflowed before; where something is lost, the second tells noise.
-		if m.drained && (m.rounds >= 2 || m.loss == 0 && m.noise < 0.001) || m.rounds >= drainRounds {
+		if m.drained && (m.rounds >= 2 || m.noiseKnown()) || m.rounds >= drainRounds {
 			c.drainEnds(now)
 		} else {
 			m.tag++
@@ -296,9 +329,17 @@ func (m *model) judge(p float64, calm bool) {
 		return
 	}
 	if p < m.suspectLoss/2 {
-		m.reset(min(m.capacity, m.suspect), min(m.raw, m.suspect))
+		m.reset(min(m.capacity, m.suspect), min(m.mean, m.suspect))
 	}
 	m.suspect = 0
+}
+
+// noiseKnown reports whether what was lost lately is the noise that is known.
+func (m *model) noiseKnown() bool {
+	if m.loss == 0 && m.noise < 0.001 {
+		return true
+	}
+	return m.noiseOf > noiseNumbers && m.suspect == 0 && m.loss > m.noise/2 && m.loss < float64(1.5*m.noise)+excessLoss
 }
 
 // learn takes what was lost without a queue, of the last few hundred numbers.
@@ -306,7 +347,7 @@ func (m *model) learn(p float64, n int) {
 	if n <= 0 {
 		return
 	}
-	m.noiseOf = min(m.noiseOf, 300) + float64(n)
+	m.noiseOf = min(m.noiseOf, noiseNumbers) + float64(n)
 	m.noise += float64(float64(n) / m.noiseOf * (p - m.noise))
 	m.noise = min(max(m.noise, 0), mostNoise)
 }
