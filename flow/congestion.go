@@ -173,6 +173,9 @@ func (c *Congestion) Delivered(now mono.Time, d Delivery) {
 	c.clamp(&d)
 	c.model.limited = c.model.limited && c.lead.Less(c.model.limit) // before: the pause is between the two leads
 	c.lead = d.Lead
+	if c.waiting != mono.Never {
+		c.path.reported(now.Sub(c.waiting))
+	}
 	c.waiting = now
 	if c.next == c.lead+1 {
 		c.waiting = mono.Never
@@ -205,7 +208,7 @@ func (c *Congestion) Delivered(now mono.Time, d Delivery) {
 	tag, over := c.model.tag, c.roundOver()
 	switch { // else the lap goes on
 	case over && c.lap.enough(leastLap, c.packet),
-		c.phase == Startup && c.lap.enough(roundPackets, c.packet),               // or each doubling takes two round trips: the next one's reports are of the old rate
+		c.phase == Startup && c.lap.enough(roundPackets, c.packet) && !c.early(), // or each doubling takes two round trips: the next one's reports are of the old rate
 		c.phase == Probe && c.lap.phase == Probe && c.lap.exceeds(c.model.noise): // it found what it was to find
 		c.endLap(now)
 	}
@@ -296,7 +299,7 @@ func (c *Congestion) set(now mono.Time) {
 		c.window = firstWindow
 	default:
 		perRun := min(max(r*RunTime.Seconds()/c.packet, 1), MaxRunPackets)
-		unheard := float64(r / c.packet * c.Every().Seconds())
+		unheard := float64(r / c.packet * max(c.Every(), c.path.gap).Seconds())
 		if c.phase != Drain {
 			w += spareWindow
 		}

@@ -13,6 +13,7 @@ const (
 	probePause    = 300 * time.Millisecond
 	roundTime     = 20 * time.Millisecond
 	leastLap      = 8
+	leastSpan     = roundTime / 4 // of what shows that nothing grows
 	keptRounds    = 10
 	cruiseRounds  = 6
 	drainRounds   = 4
@@ -178,7 +179,7 @@ func (c *Congestion) endLap(now mono.Time) {
 	switch {
 	case !m.measured:
 		m.measured = true
-		if !fell && r.most <= low { // then there is no reason to send less
+		if (limited || !fell) && r.most <= low { // then there is no reason to send less
 			sample = max(sample, m.capacity/2.5)
 		}
 		m.reset(sample, d)
@@ -239,6 +240,16 @@ func (c *Congestion) startupLap(now mono.Time, was, sample float64, excess bool)
 	}
 }
 
+// early reports whether a lap of Startup is so short that what did not grow in it may be the schedulers' doing: a process that waits for its turn
+// looks like a queue, and comes back within some milliseconds.
+func (c *Congestion) early() bool {
+	m, r := &c.model, &c.lap
+	if !m.measured || r.tag != m.tag || max(r.leads, r.reports) >= leastSpan || r.exceeds(m.noise) {
+		return false
+	}
+	return min(r.delivered(), r.fastest) <= 1.25*m.capacity
+}
+
 // startupRound ends Startup where nothing grows though the path falls behind what is sent. What it bears was not asked while all that was sent
 // came, as where a window holds the source.
 func (c *Congestion) startupRound(now mono.Time) {
@@ -265,7 +276,7 @@ func (c *Congestion) roundOver() bool {
 	if m.seen < roundPackets {
 		return m.took >= 10*roundTime
 	}
-	return late || c.phase == Startup || m.seen >= 4*roundPackets && m.took >= roundTime/4 || m.took >= roundTime || m.seen >= mostDelivery
+	return late || c.phase == Startup && m.took >= leastSpan || m.seen >= 4*roundPackets && m.took >= leastSpan || m.took >= roundTime || m.seen >= mostDelivery
 }
 
 // endRound goes on to the next phase where it is time.

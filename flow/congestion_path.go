@@ -8,6 +8,7 @@ import (
 )
 
 const (
+	mostGap    = 10 * time.Millisecond // that reports stay out, which the window makes up for
 	sentMarks  = 512
 	leastEpoch = 20 * time.Second // of the minimum of round trips: it is that of the current and the previous epoch
 )
@@ -77,6 +78,7 @@ type path struct {
 	last      time.Duration // latest sample
 	peak      time.Duration // longest queue of this epoch and, fading, before
 	lastValid bool
+	gap       time.Duration // between reports, the longest of late, fading
 }
 
 // sample takes a round trip; held is what the receiver kept it.
@@ -90,6 +92,11 @@ func (p *path) sample(now, sent mono.Time, held time.Duration) {
 	}
 	p.now = min(p.now, d)
 	p.peak = max(p.peak, p.queue())
+}
+
+// reported takes how long a report was waited for.
+func (p *path) reported(d time.Duration) {
+	p.gap = min(max(d, p.gap-p.gap/16), mostGap)
 }
 
 // forget is for another receiver; what is known becomes the guess.

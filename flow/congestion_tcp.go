@@ -19,7 +19,8 @@ type tcpWindow struct {
 	reno           float64 // what Reno would have
 	k              float64 // s until max is reached again
 	epoch          mono.Time
-	until          seq.Num // losses before this are of the latest fall
+	at             mono.Time // of the latest report
+	until          seq.Num   // losses before this are of the latest fall
 	rounds         int
 	test           int // rounds left of a test drain
 	pause          int // rounds between two of them
@@ -41,7 +42,7 @@ func (t *tcpWindow) begin(now mono.Time, c *Congestion) {
 		}
 	}
 	w = max(w, leastWindow)
-	*t = tcpWindow{window: w, max: w, reno: w, epoch: now, until: c.next, pause: testRounds, d: c.model.capacity}
+	*t = tcpWindow{window: w, max: w, reno: w, epoch: now, at: now, until: c.next, pause: testRounds, d: c.model.capacity}
 }
 
 // rate returns the rate in bit/s and the window in packets.
@@ -78,9 +79,11 @@ func (c *Congestion) tcpDelivered(now mono.Time, d *Delivery) {
 		return
 	}
 	if t.test > 0 || c.model.limited && c.lead.Less(c.model.limit) {
-		t.epoch = t.epoch.Add(0)
+		t.epoch = t.epoch.Add(now.Sub(t.at)) // RFC 9438, 5.8: time that nothing limited but the application does not count
+		t.at = now
 		return
 	}
+	t.at = now
 	t.reno += renoGrowth * float64(d.Expected) / t.window
 	s := now.Sub(t.epoch).Seconds() + c.path.smoothed().Seconds() - t.k
 	target := t.max + float64(float64(float64(cubicC*s)*s)*s)
@@ -97,7 +100,7 @@ func (c *Congestion) tcpFall(now mono.Time) {
 	t.window = max(t.window*cubicBeta, leastWindow)
 	t.reno = t.window
 	t.k = cbrt((t.max - t.window) / cubicC)
-	t.epoch = now
+	t.epoch, t.at = now, now
 	t.until, t.lost, t.expected = c.next, 0, 0
 	c.why = WhyLoss
 }
