@@ -17,6 +17,8 @@ type source struct {
 	writes  func(now mono.Time) mono.Time // when the application has data: now or later; nil: always
 	lie     func(*Delivery)               // what the acker makes of its reports
 	dead    bool                          // the acker does not report
+	stalls  time.Duration                 // after one report in four the acker's process waits for its turn, up to so long
+	stalled mono.Time                     // until when it does
 	sent    int                           // one after the highest number
 	repairs int
 	wake    mono.Time
@@ -60,7 +62,7 @@ func newSource(b *bottleneck, cfg CongestionConfig, start mono.Time) *source {
 }
 
 func (s *source) next() mono.Time {
-	at := min(s.wake, s.told, s.c.Deadline())
+	at := min(s.wake, max(s.told, s.stalled), s.c.Deadline())
 	if len(s.asked) > 0 {
 		at = min(at, s.asked[0])
 	}
@@ -68,7 +70,7 @@ func (s *source) next() mono.Time {
 		at = min(at, s.reports[0].at)
 	}
 	if len(s.arriving) > 0 {
-		at = min(at, s.arriving[0].at)
+		at = min(at, max(s.arriving[0].at, s.stalled))
 	}
 	return at
 }
@@ -76,11 +78,11 @@ func (s *source) next() mono.Time {
 func (s *source) passed(p parcel, b *bottleneck) { s.arriving = append(s.arriving, p) }
 
 func (s *source) act(now mono.Time, b *bottleneck) {
-	for len(s.arriving) > 0 && s.arriving[0].at <= now {
+	for now >= s.stalled && len(s.arriving) > 0 && s.arriving[0].at <= now {
 		s.arrive(now, s.arriving[0], b)
 		s.arriving = s.arriving[1:]
 	}
-	if s.told <= now {
+	if now >= s.stalled && s.told <= now {
 		s.report(now, b)
 	}
 	for len(s.asked) > 0 && s.asked[0] <= now {
@@ -170,6 +172,9 @@ func (s *source) report(now mono.Time, b *bottleneck) {
 		s.told = now.Add(s.c.Every())
 	}
 	s.got.anythingNew = false
+	if s.stalls > 0 && b.rng.IntN(4) == 0 {
+		s.stalled = now.Add(time.Duration(b.rng.Int64N(int64(s.stalls))))
+	}
 	if b.ackLoss == 0 || b.rng.Float64() >= b.ackLoss {
 		s.reports = append(s.reports, told{at: now.Add(b.delay), tally: s.got, held: now.Sub(s.got.leadAt)})
 	}
