@@ -265,25 +265,33 @@ func logReceiver(t *testing.T, st *transport.ReceiverStats) {
 		st.Socket.Undecodable.Total(), st.Socket.KernelDrops)
 }
 
-// An OpenPGM receiver gets from our source every byte and every boundary.
+// An OpenPGM receiver gets from our source every byte and every boundary, at a fixed rate and at one that its NAKs alone tell of.
 func TestOpenPGMReceiver(t *testing.T) {
 	needPeers(t)
 	for _, f := range families {
-		t.Run(f.name, func(t *testing.T) {
-			l := newLab(t, netem.LabConfig{Loss: loss, SenderLoss: loss, Wire: true})
-			p, file := startReceiver(t, l, 0, &f, size)
-			s := dial(t, l, &f)
-			data := payload(size)
-			start := time.Now()
-			messages := send(t, s, data)
-			wantReceived(t, p, file, data, messages)
-			t.Logf("%d bytes in %v", size, time.Since(start))
-			logSource(t, s)
-			wantLoss(t, l, 0)
-			if st := s.Stats(); st.Repairs == 0 || st.NAKsTooLate > 0 {
-				t.Errorf("%d repairs, %d NAKs too late, want some and none", st.Repairs, st.NAKsTooLate)
+		for _, fixed := range []bool{true, false} {
+			name := f.name
+			if !fixed {
+				name += " adapts"
 			}
-		})
+			t.Run(name, func(t *testing.T) {
+				l := newLab(t, netem.LabConfig{Loss: loss, SenderLoss: loss, Wire: true})
+				p, file := startReceiver(t, l, 0, &f, size)
+				cfg := config(t)
+				cfg.Fixed = fixed
+				s := dialWith(t, l, &f, cfg)
+				data := payload(size)
+				start := time.Now()
+				messages := send(t, s, data)
+				wantReceived(t, p, file, data, messages)
+				t.Logf("%d bytes in %v", size, time.Since(start))
+				logSource(t, s)
+				wantLoss(t, l, 0)
+				if st := s.Stats(); st.Repairs == 0 || st.NAKsTooLate > 0 {
+					t.Errorf("%d repairs, %d NAKs too late, want some and none", st.Repairs, st.NAKsTooLate)
+				}
+			})
+		}
 	}
 }
 
@@ -332,7 +340,9 @@ func TestBothReceivers(t *testing.T) {
 			p, file := startReceiver(t, l, 0, &f, size)
 			ln := listen(t, l, 1, &f)
 			r := receive(t, ln, size, false)
-			s := dial(t, l, &f)
+			cfg := config(t)
+			cfg.Fixed = false // our receiver reports, and sets the pace of both
+			s := dialWith(t, l, &f, cfg)
 			data := payload(size)
 			start := time.Now()
 			messages := send(t, s, data)
