@@ -299,7 +299,7 @@ func (c *Congestion) set(now mono.Time) {
 		c.window = firstWindow
 	default:
 		perRun := min(max(r*RunTime.Seconds()/c.packet, 1), MaxRunPackets)
-		unheard := float64(r / c.packet * max(c.Every(), c.path.gap).Seconds())
+		unheard := float64(r / c.packet * max(c.Every(), c.path.gap-c.path.least()/2).Seconds())
 		if c.phase != Drain {
 			w += spareWindow
 		}

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	mostGap    = 10 * time.Millisecond // that reports stay out, which the window makes up for
+	mostGap    = 10 * time.Millisecond // that reports stay out, which the window makes up for where the path is shorter
 	sentMarks  = 512
 	leastEpoch = 20 * time.Second // of the minimum of round trips: it is that of the current and the previous epoch
 )
