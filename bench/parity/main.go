@@ -139,15 +139,15 @@ func (o *options) measureAll(ctx context.Context, stderr io.Writer, known []Resu
 	fmt.Fprintf(stderr, "seed %d, %d cells\n", o.seed, len(plan))
 	var results []Result
 	for i, c := range plan {
-		for _, s := range o.schemes {
-			r, err := recall(ctx, c, s, known)
-			if err != nil {
-				return nil, fmt.Errorf("%v, %s, seed %d: %w", c, s, c.Seed, err)
-			}
-			results = append(results, r)
-			fmt.Fprintf(stderr, "%d/%d %v, %s: %.3f packets (%.3f), p99 %s ms, %.1f s\n", i+1, len(plan), c, s, r.Costs.packets(), r.Minimum,
+		some, err := measureAll(ctx, c, o.schemes, known)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range some {
+			fmt.Fprintf(stderr, "%d/%d %v, %s: %.3f packets (%.3f), p99 %s ms, %.1f s\n", i+1, len(plan), c, r.Scheme, r.Costs.packets(), r.Minimum,
 				measuring.Short(measuring.Milliseconds(r.Costs.Recovery.P99)), r.Took.Seconds())
 		}
+		results = append(results, some...)
 	}
 	return results, nil
 }

@@ -1,9 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"math"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/rmcast/rmcast/netem"
@@ -37,6 +42,16 @@ type Costs struct {
 type Spread struct {
 	Count         int
 	P50, P99, Max time.Duration
+	Low, High     time.Duration // p99 of endlessly many lies between these, with 95 %; High is never if there are too few to tell
+}
+
+// never is longer than anything takes.
+const never = time.Duration(math.MaxInt64)
+
+// recovery is how long one took, of a packet of that group.
+type recovery struct {
+	took  time.Duration
+	group int
 }
 
 // packets returns how many packets went out per data packet, and bytes how many bytes per useful byte.
@@ -51,14 +66,53 @@ func (r *Result) leastBytes() float64 { return r.Minimum * dataBytes / payloadBy
 
 func ratio(a, b int) float64 { return float64(a) / float64(max(b, 1)) }
 
-// spread sorts d.
-func spread(d []time.Duration) Spread {
-	if len(d) == 0 {
+// spread sorts d, of so many groups from the first one on.
+func spread(d []recovery, first, groups int) Spread {
+	n := len(d)
+	if n == 0 {
 		return Spread{}
 	}
-	slices.Sort(d)
-	rank := func(percent int) time.Duration { return d[(len(d)*percent+99)/100-1] }
-	return Spread{len(d), rank(50), rank(99), d[len(d)-1]}
+	slices.SortFunc(d, func(a, b recovery) int { return cmp.Compare(a.took, b.took) })
+	rank := func(r int) time.Duration { return d[min(max(r, 1), n)-1].took }
+	s := Spread{Count: n, P50: rank((n + 1) / 2), P99: rank((99*n + 99) / 100), Max: d[n-1].took}
+
+	// The ranks between which the true p99 has its place (Woodruff). Packets of a group are repaired together, and a plan lasts for many
+	// groups: as good as that many independent recoveries are n/design of them.
+	away := 2 * math.Sqrt(0.99*0.01*design(d, s.P99, first, groups)/float64(n)) * float64(n)
+	s.Low, s.High = rank(int(math.Floor(0.99*float64(n)-away))), never
+	if r := math.Ceil(0.99*float64(n) + away); r <= float64(n) {
+		s.High = rank(int(r))
+	}
+	return s
+}
+
+// mostBatches is how many parts the groups are cut into, to see how much these differ.
+const mostBatches = 48
+
+// design returns by how much the share of d that takes longer than x scatters more than that of as many independent ones would, as variances
+// and from one batch of groups to the other: at least 1.
+func design(d []recovery, x time.Duration, first, groups int) float64 {
+	var all, late [mostBatches]float64
+	batches, lates := min(groups, mostBatches), 0.0
+	for _, r := range d {
+		b := (r.group - first) * batches / groups
+		all[b]++
+		if r.took > x {
+			late[b]++
+			lates++
+		}
+	}
+	n := float64(len(d))
+	share := lates / n
+	if batches < 2 || share == 0 {
+		return 1
+	}
+	squares := 0.0
+	for b := range batches {
+		off := late[b] - share*all[b]
+		squares += off * off
+	}
+	return max(1, squares*float64(batches)/float64(batches-1)/(n*share*(1-share)))
 }
 
 // lab is a cell at work.
@@ -72,7 +126,7 @@ type lab struct {
 	first  int             // number of the first packet that counts,
 	past   int             // and of the first one after them
 	costs  [3]Costs        // start-up, what counts, what comes after
-	delays [3][]time.Duration
+	delays [3][]recovery
 
 	missing []uint64 // bits: what links lost and was not recovered, by receiver and number
 	open    int      // how many are set
@@ -83,6 +137,28 @@ const (
 	step     = 100 * time.Millisecond
 	patience = 5 * time.Minute // after the last data
 )
+
+// measureAll runs schemes in a cell, as many at a time as there are processors, and takes from known what is there.
+func measureAll(ctx context.Context, c Cell, schemes []Scheme, known []Result) ([]Result, error) {
+	results, errs := make([]Result, len(schemes)), make([]error, len(schemes))
+	free := make(chan struct{}, runtime.GOMAXPROCS(0))
+	var all sync.WaitGroup
+	for i, s := range schemes {
+		if at := slices.IndexFunc(known, func(r Result) bool { return r.Cell == c && r.Scheme == s }); at >= 0 {
+			results[i] = known[at]
+			continue
+		}
+		free <- struct{}{}
+		all.Go(func() {
+			if results[i], errs[i] = measure(ctx, c, s); errs[i] != nil {
+				errs[i] = fmt.Errorf("%v, %s, seed %d: %w", c, s, c.Seed, errs[i])
+			}
+			<-free
+		})
+	}
+	all.Wait()
+	return results, errors.Join(errs...)
+}
 
 // measure runs a scheme in a cell.
 func measure(ctx context.Context, c Cell, s Scheme) (Result, error) {
@@ -99,7 +175,7 @@ func measure(ctx context.Context, c Cell, s Scheme) (Result, error) {
 	}
 	r.Start, r.Costs = l.costs[0], l.costs[1]
 	r.Start.Groups, r.Costs.Groups = c.startup(), c.Groups
-	r.Start.Recovery, r.Costs.Recovery = spread(l.delays[0]), spread(l.delays[1])
+	r.Start.Recovery, r.Costs.Recovery = spread(l.delays[0], 0, c.startup()), spread(l.delays[1], c.startup(), c.Groups)
 	r.Open = l.open
 	if st := l.g.Stats(); int(st.Sessions.Accepted) != c.Receivers || r.Start.Data != l.first || r.Costs.Data != l.past-l.first {
 		return r, fmt.Errorf("%d of %d receivers know the source, %d packets sent of %d", st.Sessions.Accepted, c.Receivers, len(l.sent), l.total)
@@ -225,7 +301,7 @@ func (l *lab) recovered(e *sim.Event, n int) {
 	*word &^= mask
 	l.open--
 	k := l.phase(n)
-	l.delays[k] = append(l.delays[k], e.At-l.sent[n]-l.cell.RTT/2)
+	l.delays[k] = append(l.delays[k], recovery{e.At - l.sent[n] - l.cell.RTT/2, n / groupSize})
 }
 
 // packet books a packet that was sent.

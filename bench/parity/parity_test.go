@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -66,18 +67,67 @@ func TestMeasure(t *testing.T) {
 }
 
 func TestSpread(t *testing.T) {
-	if got := spread(nil); got != (Spread{}) {
+	if got := spread(nil, 0, 0); got != (Spread{}) {
 		t.Errorf("of nothing: %+v", got)
 	}
-	var d []time.Duration
+	var d []recovery
 	for i := range 200 {
-		d = append(d, time.Duration(200-i))
+		d = append(d, recovery{time.Duration(200 - i), 7 + i/50})
 	}
-	if got, want := spread(d), (Spread{200, 100, 198, 200}); got != want {
+	if got, want := spread(d, 7, 4), (Spread{200, 100, 198, 200, 194, never}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	if got, want := spread(d[:1]), (Spread{1, 1, 1, 1}); got != want {
+	if got, want := spread(d[:1], 7, 1), (Spread{1, 1, 1, 1, 1, never}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// The interval holds the true p99 about as often as it says, of independent recoveries and of groups that are late as a whole, at a step
+// of the distribution and elsewhere; and it gets narrower with more of them.
+func TestInterval(t *testing.T) {
+	const samples, perGroup = 200, 10
+	for name, c := range map[string]struct {
+		lateGroups, late float64       // shares of groups, and of the recoveries of the others, that take 1000 more
+		p99              time.Duration // the true one
+	}{
+		"independent":      {0, 0, 990},
+		"at a step":        {0, 0.01, 1000},
+		"groups":           {0.02, 0, 1500},
+		"groups at a step": {0.01, 0, 1000},
+	} {
+		random := rand.New(rand.NewPCG(1, 2))
+		sample := func(groups int) Spread {
+			var d []recovery
+			for g := range groups {
+				share := c.late
+				if random.Float64() < c.lateGroups {
+					share = 1
+				}
+				for range perGroup {
+					r := recovery{time.Duration(random.IntN(1000)), 3 + g}
+					if random.Float64() < share {
+						r.took += 1000
+					}
+					d = append(d, r)
+				}
+			}
+			return spread(d, 3, groups)
+		}
+		holds := 0
+		var width time.Duration
+		for range samples {
+			s := sample(1000)
+			if s.Low <= c.p99+1 && s.High >= c.p99-1 {
+				holds++
+			}
+			width += min(s.High, 2000) - s.Low
+		}
+		if holds < samples*9/10 {
+			t.Errorf("%s: holds in %d of %d samples", name, holds, samples)
+		}
+		if s := sample(16_000); s.High-s.Low > width/samples*2/3 {
+			t.Errorf("%s: %v to %v of 16 times as many, which is not clearly less than %v", name, s.Low, s.High, width/samples)
+		}
 	}
 }
 
@@ -166,8 +216,8 @@ func TestCheck(t *testing.T) {
 		result(c, ahead(8), 1.27, 60), result(c, ahead(16), 1.33, 50), result(c, LeastBytes, 1.24, 90), result(c, LeastDelay, 1.27, 60),
 	}
 	lines := []line{
-		{"choice", "text", []Cell{c}, schemes, judgeChoice},
-		{"demand", "text", []Cell{c}, []Scheme{Demand}, judgeDemand},
+		{"choice", "text", []Cell{c}, schemes, judgeChoice, doubtfulDelay},
+		{"demand", "text", []Cell{c}, []Scheme{Demand}, judgeDemand, nil},
 	}
 	for name, x := range map[string]struct {
 		only string
@@ -202,6 +252,54 @@ func TestCheck(t *testing.T) {
 	}
 	if _, err := check(context.Background(), io.Discard, lines, "none", base); err == nil {
 		t.Error("no line is checked, and that is fine")
+	}
+}
+
+// Where intervals leave the verdict open, those on which it hangs are measured for longer, and no others: until they do not, or up to a limit.
+func TestDoubt(t *testing.T) {
+	c := small(8, 0, 0.1)
+	with := func(groups int, s Scheme, bytes, p99, low, high float64) Result {
+		c := c
+		c.Groups = groups
+		r := result(c, s, bytes, p99)
+		r.Costs.Recovery.Low, r.Costs.Recovery.High = time.Duration(low*1e6), time.Duration(high*1e6)
+		return r
+	}
+	base := []Result{
+		with(6, Replay, 1.7, 40, 39, 41), with(6, Demand, 1.24, 90, 85, 95), with(6, ahead(1), 1.25, 50, 48, 52), with(6, ahead(2), 1.25, 88, 86, 90),
+		with(6, ahead(4), 1.26, 84, 80, 90), with(6, ahead(8), 1.27, 70, 60, 80), with(6, ahead(16), 1.5, 50, 49, 51),
+		with(6, LeastBytes, 1.24, 90, 89, 91), with(6, LeastDelay, 1.27, 52, 51, 52.5),
+	}
+	for name, x := range map[string]struct {
+		more []Result // in place of those of the same size, and besides
+		want string   // what is measured for longer
+		good bool
+	}{
+		"within the bound whatever":    {nil, "", true},
+		"beyond it whatever":           {[]Result{with(6, LeastDelay, 1.27, 59, 58, 60)}, "", false},
+		"neither, then within":         {[]Result{with(6, LeastDelay, 1.27, 56, 51, 60), with(24, LeastDelay, 1.27, 52, 51.5, 52.5), with(24, ahead(1), 1.25, 50, 49, 51)}, "[ahead=1 delay] with 24", true},
+		"neither, then beyond":         {[]Result{with(6, LeastDelay, 1.27, 54, 51, 60), with(24, LeastDelay, 1.27, 58, 57.5, 59), with(24, ahead(1), 1.25, 50, 49, 51)}, "[ahead=1 delay] with 24", false},
+		"the other one's is wide":      {[]Result{with(6, ahead(1), 1.25, 50, 40, 60), with(24, LeastDelay, 1.27, 52, 51.5, 52.5), with(24, ahead(1), 1.25, 50, 49, 51)}, "[ahead=1 delay] with 24", true},
+		"more bytes are no comparison": {[]Result{with(6, ahead(16), 1.5, 40, 30, 60)}, "", true},
+		"two of them": {
+			[]Result{
+				with(6, LeastDelay, 1.27, 56, 51, 70), with(24, LeastDelay, 1.27, 52, 51.5, 52.5), with(24, ahead(1), 1.25, 50, 49, 51), with(24, ahead(8), 1.27, 65, 63, 68),
+			}, "[ahead=1 ahead=8 delay] with 24", true,
+		},
+		"none to the end": {
+			[]Result{
+				with(6, LeastDelay, 1.27, 54, 51, 60), with(24, LeastDelay, 1.27, 54, 51, 60), with(24, ahead(1), 1.25, 50, 49, 51),
+				with(96, LeastDelay, 1.27, 55.5, 51, 60), with(96, ahead(1), 1.25, 50, 49, 51),
+			}, "[ahead=1 delay] with 96", false,
+		},
+	} {
+		known := append(slices.Clone(x.more), base...) // the first one counts
+		var b strings.Builder
+		lines := []line{{"choice", "text", []Cell{c}, schemes, judgeChoice, doubtfulDelay}}
+		good, err := check(context.Background(), &b, lines, "", known)
+		if err != nil || good != x.good || x.want == "" && strings.Contains(b.String(), "groups)") || !strings.Contains(b.String(), x.want) {
+			t.Errorf("%s: %v, %v\n%s", name, good, err, b.String())
+		}
 	}
 }
 

@@ -58,6 +58,13 @@ var columns = []column{
 	{"SPMs", perGroup(func(c *Costs) int { return c.SPMs })},
 	{"p50", ms(func(r *Result) time.Duration { return r.Costs.Recovery.P50 })},
 	{"p99", ms(func(r *Result) time.Duration { return r.Costs.Recovery.P99 })},
+	{"95 %", func(r *Result) string {
+		q, high := r.Costs.Recovery, "?"
+		if q.High < never {
+			high = measuring.Short(measuring.Milliseconds(q.High))
+		}
+		return measuring.Short(measuring.Milliseconds(q.Low)) + "-" + high
+	}},
 	{"max", ms(func(r *Result) time.Duration { return r.Costs.Recovery.Max })},
 	{"start bytes", exact(func(r *Result) float64 { return r.Start.bytes() })},
 	{"start p99", ms(func(r *Result) time.Duration { return r.Start.Recovery.P99 })},
@@ -69,7 +76,7 @@ var columns = []column{
 
 const legend = `packets: data and repairs per data packet, min: the least for the scheme; bytes: all that the source sent, with headers, per byte of payload,
 min bytes: the least packets in bytes; replays, parity (asked for), ahead (not asked for), NAKs, NCFs, SPMs: packets a group; p50, p99, max: from
-when the packet would have come to when it was there, ms; start: the first second of data, which the rest of the row leaves out;
+when the packet would have come to when it was there, ms; 95 %: where the p99 of endlessly many lies; start: the first second of data, which the rest of the row leaves out;
 losses: recoveries in p50 to max; open: never repaired.
 `
 
