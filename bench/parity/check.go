@@ -134,7 +134,7 @@ func check(ctx context.Context, w io.Writer, lines []line, only string, known []
 		if only != "" && x.name != only {
 			continue
 		}
-		some = true
+		some = some || len(x.cells) > 0
 		fmt.Fprintf(w, "%s: %s\n", x.name, x.text)
 		for _, c := range x.cells {
 			results, more, err := x.results(ctx, c, known)
@@ -153,7 +153,7 @@ func check(ctx context.Context, w io.Writer, lines []line, only string, known []
 		}
 	}
 	if !some {
-		return false, fmt.Errorf("no line is named %q", only)
+		return false, fmt.Errorf("no line is named %q, or it has none of these cells", only)
 	}
 	fmt.Fprintf(w, "%d of %d hold\n", total-bad, total)
 	return bad == 0, nil

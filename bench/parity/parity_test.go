@@ -343,7 +343,7 @@ func TestRun(t *testing.T) {
 	if s := string(svg); wellFormed(s) != nil || strings.Count(s, "<polyline") != 2 || strings.Count(s, "<circle") != 4 || strings.Contains(s, "NaN") {
 		t.Errorf("plot:\n%s", s)
 	}
-	for _, bad := range [][]string{{"-from", dir + "/none"}, {"-check", "-only", "none"}, {"-x"}} {
+	for _, bad := range [][]string{{"-from", dir + "/none"}, {"-check", "-only", "none"}, {"-check", "-only", "8", "-n", "9"}, {"-x"}} {
 		if err := run(context.Background(), bad, &out, io.Discard); err == nil {
 			t.Errorf("%q does", bad)
 		}
