@@ -24,6 +24,9 @@
 // A parity packet may cover only the first packets of its group: the source paused, and filled the group up later. Such packets
 // are equations as good as others, and the Decoder takes them in any mixture (there it does eliminate, at m^3 for m^2).
 //
+// Apart from all that stands [Bulk], the code of large blocks for objects that are sent in a loop: up to 32768 symbols and as many of parity, any
+// half of which restore all. It is another code than the groups', Leopard's over GF(2^16).
+//
 // What it does not do: detect wrong bytes (a parity packet that was tampered with gives wrong data packets; checksums are for
 // packages wire and, one day, a sealing layer), groups of more than 128, and more than 255 packets, parity included, per group.
 package fec
