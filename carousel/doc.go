@@ -1,0 +1,63 @@
+// Package carousel sends objects in a loop: whoever joins at any time takes what it lacks and leaves when it has everything. Receivers need not
+// send one packet, so they may come late, be silent, sit behind a one-way link, and be any number.
+//
+// An [Object] is a file, a directory tree, or any io.ReaderAt. [Send] sends one or several of them over a transport.Source, [Receive] takes them
+// from a transport.Receiver into an [Inbox], which is a directory.
+//
+// # The object
+//
+// The bytes of all its files, one after another, are cut into symbols of 1408 bytes, and those into blocks of equal size (RFC 5052, 9.1) of up to
+// 32768 symbols. Each block has as many parity symbols as data symbols (fec.Bulk), and any half of them restore it.
+//
+//	manifest: name, size, code; of each file path, size, mode, time; the SHA-256 of each block
+//	id:       the first 8 bytes of the SHA-256 of the manifest
+//
+// So two sources of the same files are sources of the same object, whose symbols add up, and objects that differ in anything have
+// different ids and do not mix on one group.
+//
+// # What is sent
+//
+// Three kinds of packet, each a transport message with a head of 20 bytes (packet.go):
+//
+//	root      at least once a second: name, size, code, size and SHA-256 of the manifest
+//	manifest  a symbol of the manifest, which is an object of one block itself; at most one packet in 20
+//	data      a symbol of a block
+//
+// The first turn is the data, the second the parity, then again; in each, block after block gives one symbol (order.go). Burst loss therefore meets all
+// blocks alike, and all are complete at about the same time. A source begins at a random place of the turn, so that two that send
+// the same object send different things. Several objects share the rate by their priorities.
+//
+// # What is received
+//
+//	<directory>/.rmcast-<id>/manifest   as soon as its hash is right
+//	                        /data       the file, or the tree, with its data symbols in place
+//	                        /parity     parity symbols of open blocks
+//	                        /marks      a checksum for each symbol that is there
+//	<directory>/<name>                  in the end: data, renamed
+//
+// In memory are only bitmaps of open blocks, and one block while it is decoded. A block is complete when its SHA-256 is that of the manifest, or else
+// it is thrown away and taken again. A process that is killed loses nothing but the packets it had not read: the next one checks each symbol that is
+// marked against its checksum, each complete block against its hash, and takes what is missing, from whatever source. A mark is written after
+// its symbol; what a power cut does to their order the checksums tell.
+//
+// # Who owns what
+//
+//	partition, order, shares, bitmap, packet, manifest   pure: no file, no clock; parsers are fuzzed
+//	Object, sending                                      the source's files, parity, and what to send next; the clock is Send's
+//	Inbox                                                the lock; one goroutine that decodes, verifies and renames; what is limited
+//	incoming, stage                                      one object: its state, and its files; guarded by the Inbox's lock
+//
+// # Safety
+//
+// A packet chooses no allocation and no path. Sizes are checked against [InboxConfig] first; paths are those of [fs.ValidPath], and all files are opened
+// beneath the directory by os.Root, which follows no link out of it. Only regular files and directories are sent and received: a source refuses links and
+// devices by name. Holes of sparse files are sent as zeros, and become holes again where whole symbols are zero.
+//
+// # Limitations
+//
+// There is no authentication: whoever can send to the group can announce objects, and can spoil blocks, which are then taken again. No wrong byte
+// becomes visible; without InboxConfig.Accept a wrong object may. A receiver does not ask for missing blocks where it could. Owners, links,
+// extended attributes and setuid bits are not kept. One process at a time may use a directory as an Inbox. A block is read, coded and hashed before
+// its object's first packet is sent, all at some 200 MB/s. Transport's own parity does not cover packets of this size: leave it as it is, since
+// silent receivers do not ask.
+package carousel

@@ -1,0 +1,116 @@
+package carousel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/rmcast/rmcast/transport"
+)
+
+// Send sends objects by s, all at once, each by its Priority's share, until as many turns or as much time as cfg says are over, and returns nil; or until the
+// context ends, and returns its error. nil cfg: for ever. s has the pace: where receivers are silent its Config should have Rate and Fixed, as
+// they do not report what they get. It ought to have nothing else to send meanwhile. Send does not close s.
+func Send(ctx context.Context, s *transport.Source, cfg *SendConfig, objects ...*Object) error {
+	c, err := cfg.withDefaults()
+	if err != nil {
+		return err
+	}
+	if len(objects) == 0 {
+		return errors.New("carousel: nothing to send")
+	}
+	over := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(over)
+		_ = s.SetWriteDeadline(time.Unix(0, 1)) // ends a write that waits
+	})
+	err = newSending(c, objects).run(ctx, s)
+	if !stop() {
+		<-over
+		_ = s.SetWriteDeadline(time.Time{})
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return err
+}
+
+// sending is a Send that runs.
+type sending struct {
+	program *program
+	objects []*Object
+	ahead   []*ahead
+	body    []byte
+	packet  []byte
+}
+
+func newSending(cfg SendConfig, objects []*Object) *sending {
+	rng := rand.New(rand.NewPCG(cfg.Seed, 0x5eed))
+	if cfg.Seed == 0 {
+		rng = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	}
+	s := &sending{program: newProgram(cfg), objects: objects}
+	for _, o := range objects {
+		start := int64(0)
+		if o.part.symbols > 0 {
+			start = rng.Int64N(o.part.symbols)
+		}
+		s.program.add(o, start)
+		s.ahead = append(s.ahead, newAhead(o))
+	}
+	return s
+}
+
+func (s *sending) run(ctx context.Context, to *transport.Source) error {
+	start := time.Now()
+	for ctx.Err() == nil {
+		a, wait, ok := s.program.next(time.Since(start))
+		if !ok {
+			if wait == 0 {
+				return to.Flush()
+			}
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		b, err := s.encode(a)
+		if err != nil {
+			return fmt.Errorf("carousel: %s: %w", s.objects[a.item].root.Name, err)
+		}
+		if err := to.WriteMessage(b); err != nil {
+			return fmt.Errorf("carousel: %w", err)
+		}
+	}
+	return ctx.Err()
+}
+
+// encode returns the packet of an action, which is valid until the next call.
+func (s *sending) encode(a action) ([]byte, error) {
+	o := s.objects[a.item]
+	h := head{kind: a.kind, block: a.block, symbol: a.symbol, id: o.root.ID()}
+	if a.begins {
+		if err := o.unchanged(); err != nil {
+			return nil, err
+		}
+	}
+	var payload []byte
+	switch a.kind {
+	case kindRoot:
+		s.body = o.root.append(s.body[:0])
+		payload = s.body
+	case kindManifest:
+		size := o.part.symbolBytes
+		payload = o.manifest[a.symbol*size : (a.symbol+1)*size]
+	default:
+		var err error
+		if payload, err = s.ahead[a.item].symbol(a.block, a.symbol); err != nil {
+			return nil, err
+		}
+	}
+	s.packet = appendPacket(s.packet[:0], h, payload)
+	return s.packet, nil
+}
