@@ -44,6 +44,41 @@ type sending struct {
 	ahead   []*ahead
 	body    []byte
 	packet  []byte
+	queue   queue
+}
+
+// queue bounds the time that packets wait to be sent. A source takes 256 KB at once, which at 1 Mbit/s is two seconds: roots would come late. So Send
+// waits every few packets until all are sent; as many as take some 50 ms.
+type queue struct {
+	packets int // since it was empty
+	most    int
+	empty   time.Time
+}
+
+const (
+	queueLeast = 8
+	queueMost  = 4096
+	queueShort = 25 * time.Millisecond
+	queueLong  = 100 * time.Millisecond
+)
+
+// wrote counts a packet, and waits if it is time to.
+func (q *queue) wrote(to *transport.Source) error {
+	if q.packets++; q.packets < q.most {
+		return nil
+	}
+	if err := to.Flush(); err != nil {
+		return err
+	}
+	now := time.Now()
+	switch took := now.Sub(q.empty); {
+	case took < queueShort:
+		q.most = min(2*q.most, queueMost)
+	case took > queueLong:
+		q.most = max(q.most/2, queueLeast)
+	}
+	q.packets, q.empty = 0, now
+	return nil
 }
 
 func newSending(cfg SendConfig, objects []*Object) *sending {
@@ -65,6 +100,7 @@ func newSending(cfg SendConfig, objects []*Object) *sending {
 
 func (s *sending) run(ctx context.Context, to *transport.Source) error {
 	start := time.Now()
+	s.queue = queue{most: queueLeast, empty: start}
 	for ctx.Err() == nil {
 		a, wait, ok := s.program.next(time.Since(start))
 		if !ok {
@@ -81,7 +117,10 @@ func (s *sending) run(ctx context.Context, to *transport.Source) error {
 		if err != nil {
 			return fmt.Errorf("carousel: %s: %w", s.objects[a.item].root.Name, err)
 		}
-		if err := to.WriteMessage(b); err != nil {
+		if err = to.WriteMessage(b); err == nil {
+			err = s.queue.wrote(to)
+		}
+		if err != nil {
 			return fmt.Errorf("carousel: %w", err)
 		}
 	}

@@ -1,0 +1,183 @@
+package carousel
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The receiver that is killed is the test binary itself, started again with killEnv set: TestMain then receives in place of the tests, from a source
+// in the same process, into the directory that the variable names. It prints how many symbols it resumed, and then how many it stored, now and then.
+const (
+	killEnv   = "RMCAST_TEST_CAROUSEL"
+	killBytes = 16 << 20
+)
+
+func TestMain(m *testing.M) {
+	if arg := os.Getenv(killEnv); arg != "" {
+		if err := receiveUntilKilled(arg); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// seeded reads as a fixed sequence of bytes, some of which are zeros.
+type seeded struct{}
+
+func (seeded) ReadAt(b []byte, off int64) (int, error) {
+	for i := range b {
+		at := uint64(off) + uint64(i)
+		if at>>16%5 == 0 {
+			b[i] = 0
+			continue
+		}
+		x := (at>>3 + 1) * 0x9e3779b97f4a7c15
+		x ^= x >> 29
+		b[i] = byte(x >> (8 * (at & 7)))
+	}
+	return len(b), nil
+}
+
+func receiveUntilKilled(arg string) error {
+	dir, seed, _ := strings.Cut(arg, "|")
+	n, err := strconv.ParseUint(seed, 10, 64)
+	if err != nil {
+		return err
+	}
+	o, err := NewObject(context.Background(), "file", seeded{}, killBytes, &ObjectConfig{BlockSymbols: 2048})
+	if err != nil {
+		return err
+	}
+	in, err := NewInbox(dir, quiet(InboxConfig{}))
+	if err != nil {
+		return err
+	}
+	resumed := int64(0)
+	if l := in.Objects(); len(l) > 0 {
+		resumed = l[0].Resumed
+	}
+	fmt.Println("resumed", resumed, o.Symbols())
+	s := newSending(SendConfig{Seed: n, RootInterval: defaultRootInterval, ParityFirst: n%2 == 0}, []*Object{o})
+	rng := rand.New(rand.NewPCG(n, 3))
+	start := time.Now()
+	for i := 0; ; i++ {
+		a, _, _ := s.program.next(time.Since(start))
+		b, err := s.encode(a)
+		if err != nil {
+			return err
+		}
+		if rng.IntN(10) > 0 {
+			in.Handle(b)
+		}
+		if i%64 != 0 {
+			continue
+		}
+		fmt.Println("stored", in.Stats().Stored)
+		select {
+		case <-in.Done():
+			fmt.Println("stored", in.Stats().Stored)
+			return in.Err()
+		default:
+		}
+		time.Sleep(2 * time.Millisecond) // about 360 Mbit/s
+	}
+}
+
+// Killed 20 times at random moments, a receiver takes in all hardly more than the object has, and has it right.
+func TestKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("processes are killed in real time")
+	}
+	dir := t.TempDir()
+	rng := rand.New(rand.NewPCG(1, 9))
+	stored, symbols, kills, last := 0, 0, 0, 0
+	for round := 1; ; round++ {
+		if round > 60 {
+			t.Fatal("it does not come to an end")
+		}
+		cmd := exec.Command("/proc/self/exe")
+		if self, err := os.Executable(); err == nil {
+			cmd = exec.Command(self)
+		}
+		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s|%d", killEnv, dir, round))
+		var complaint strings.Builder
+		cmd.Stderr = &complaint
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		// It is killed after it stored a twentieth of the object, more or less, from then on at any moment.
+		limit, now := 1+rng.IntN(killBytes/defaultSymbolBytes/10), 0
+		killed := false
+		for lines.Scan() {
+			var what string
+			var n, of int
+			fmt.Sscan(lines.Text(), &what, &n, &of)
+			switch what {
+			case "resumed":
+				symbols = of
+				if lost := last - n; lost > 128 { // printed every 64 packets, of which it can have forgotten none
+					t.Errorf("round %d: resumed %d symbols of at least %d", round, n, last)
+				}
+				last = n
+			case "stored":
+				now = n
+			}
+			if !killed && kills < 20 && what == "stored" && now >= limit {
+				time.Sleep(time.Duration(rng.IntN(3000)) * time.Microsecond)
+				if err := cmd.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
+				killed = true
+				kills++
+			}
+		}
+		err = cmd.Wait()
+		stored += now
+		last += now
+		if !killed {
+			if err != nil {
+				t.Fatalf("round %d: %v: %s", round, err, complaint.String())
+			}
+			break
+		}
+	}
+	f, err := os.Open(filepath.Join(dir, "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	got, want := sha256.New(), sha256.New()
+	if _, err := io.Copy(got, f); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(want, io.NewSectionReader(seeded{}, 0, killBytes)); err != nil {
+		t.Fatal(err)
+	}
+	if g, w := hex.EncodeToString(got.Sum(nil)), hex.EncodeToString(want.Sum(nil)); g != w {
+		t.Errorf("hash %s, want %s", g, w)
+	}
+	wantOnly(t, dir, "file")
+	t.Logf("%d kills, %d symbols stored as far as was told, of %d", kills, stored, symbols)
+	if kills < 10 || stored > symbols {
+		t.Errorf("after %d kills %d symbols were stored, want %d", kills, stored, symbols)
+	}
+}
