@@ -27,7 +27,7 @@ var ErrBulkIndex = errors.New("fec: symbols do not determine the block")
 // It suits objects and not streams: a block costs the same whether one symbol is missing or half of them. To and fro it works on all symbols at
 // once, but on a stripe of each at a time, as the code does not mix columns of 64 bytes; so the memory beside the caller's is bounded.
 //
-// A Bulk is not for use by several goroutines at once. The code's tables, 8 MB on amd64, are made with the first one and stay.
+// A Bulk is not for use by several goroutines at once. The tables of the code, 72 MB on amd64 and 64 MB elsewhere, are made with the first one and stay.
 type Bulk struct {
 	k      int
 	size   int // of a symbol, bytes
