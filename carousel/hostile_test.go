@@ -104,7 +104,7 @@ func TestHostileRoot(t *testing.T) {
 		"symbols":        {func(r *Root) { r.Bytes = 255 << 30 }, "symbols"},
 		"symbol":         {func(r *Root) { r.code.symbolBytes = 0 }, "symbols of 0 bytes"},
 		"block":          {func(r *Root) { r.code.blockSymbols = 0 }, "blocks of 0 symbols"},
-		"manifest":       {func(r *Root) { r.manifestBytes = 1<<32 - 1 }, "a manifest of 4294967295 bytes"},
+		"manifest":       {func(r *Root) { r.manifestBytes = 1<<31 - 1 }, "a manifest of 2147483647 bytes"},
 		"large manifest": {func(r *Root) { r.manifestBytes = 64*32768 + 1 }, "a manifest of 2097153 bytes"},
 		"no manifest":    {func(r *Root) { r.manifestBytes = 0 }, "a manifest of 0 bytes"},
 		"name":           {func(r *Root) { r.Name = "../x" }, "../x"},

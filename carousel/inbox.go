@@ -26,13 +26,14 @@ type Inbox struct {
 	unwanted map[ID]bool // their packets are not kept; at most maxUnwanted
 	stats    InboxStats
 	closed   bool
-	finished int // objects that are complete or failed
+	finished map[ID]bool // objects that are complete or failed, up to Count
+	four     [4]byte
 
 	jobs    []job
 	work    chan struct{} // there is a job, or the Inbox is closed
 	idle    *sync.Cond    // the worker has none
 	busy    bool
-	done    chan struct{} // closed when finished reaches Count
+	done    chan struct{} // closed when that many objects are finished
 	stopped chan struct{} // closed by the worker
 }
 
@@ -82,7 +83,7 @@ func NewInbox(dir string, cfg *InboxConfig) (*Inbox, error) {
 		return nil, err
 	}
 	in := &Inbox{
-		cfg: c, lim: c.limits(), log: c.Logger, dir: root, objects: map[ID]*incoming{}, unwanted: map[ID]bool{}, early: early{most: c.EarlyBytes},
+		cfg: c, lim: c.limits(), log: c.Logger, dir: root, objects: map[ID]*incoming{}, unwanted: map[ID]bool{}, finished: map[ID]bool{}, early: early{most: c.EarlyBytes},
 		work: make(chan struct{}, 1), done: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	in.idle = sync.NewCond(&in.mu)
@@ -265,9 +266,9 @@ func (in *Inbox) add(r Root) *incoming {
 	return o
 }
 
-// makeRoom forgets the oldest object that is over or, if there is none, that has only been announced.
+// makeRoom forgets the oldest object that has only been announced or, if there is none, that is over.
 func (in *Inbox) makeRoom() bool {
-	for _, over := range []bool{true, false} {
+	for _, over := range []bool{false, true} {
 		for _, id := range in.order {
 			if o := in.objects[id]; o.done == over && (over || o.man == nil) {
 				in.forget(o)
@@ -525,7 +526,7 @@ func (in *Inbox) dataSymbol(o *incoming, h head, payload []byte) {
 		in.stats.Duplicate++
 		return
 	}
-	if err := o.stage.put(h.block, h.symbol, payload, max(1, h.sum), !bl.dirty); err != nil {
+	if err := o.stage.put(h.block, h.symbol, payload, max(1, h.sum), !bl.dirty, &in.four); err != nil {
 		in.fail(o, err)
 		return
 	}
@@ -554,7 +555,9 @@ func (in *Inbox) fail(o *incoming, err error) {
 func (in *Inbox) over(o *incoming, err error) {
 	o.done, o.err = true, err
 	o.blocks, o.gather = nil, gather{}
-	if in.finished++; in.finished == in.cfg.Count {
-		close(in.done)
+	if n := len(in.finished); n < in.cfg.Count { // one that was forgotten may come again
+		if in.finished[o.id] = true; n+1 == in.cfg.Count && len(in.finished) == in.cfg.Count {
+			close(in.done)
+		}
 	}
 }

@@ -111,14 +111,17 @@ func (s *stage) close() error {
 	return errors.Join(errs...)
 }
 
-// put writes a symbol, and then its mark. Symbols of zeros leave holes if the block is clean: nothing else was ever written to it.
-func (s *stage) put(block, symbol int, payload []byte, mark uint32, clean bool) error {
+// put writes a symbol, and then its mark. Symbols of zeros leave holes if the block is clean: nothing else was ever written to it. four is room for it
+// to work with.
+func (s *stage) put(block, symbol int, payload []byte, mark uint32, clean bool, four *[4]byte) error {
 	if !clean || !zero(payload) {
 		if err := s.write(block, symbol, payload); err != nil {
 			return err
 		}
 	}
-	return s.mark(block, symbol, mark)
+	binary.BigEndian.PutUint32(four[:], mark)
+	_, err := s.marks.WriteAt(four[:], s.marksAt(block)+4*int64(symbol))
+	return err
 }
 
 func (s *stage) write(block, symbol int, payload []byte) error {
@@ -128,14 +131,6 @@ func (s *stage) write(block, symbol int, payload []byte) error {
 	}
 	off, n := s.part.span(block, symbol, 1)
 	_, err := s.data.WriteAt(payload[:n], off)
-	return err
-}
-
-// mark writes the mark of a symbol.
-func (s *stage) mark(block, symbol int, mark uint32) error {
-	var b [4]byte
-	binary.BigEndian.PutUint32(b[:], mark)
-	_, err := s.marks.WriteAt(b[:], s.marksAt(block)+4*int64(symbol))
 	return err
 }
 

@@ -104,6 +104,7 @@ type decoder struct {
 	size  int // of code's symbols
 	buf   []byte
 	index []int
+	four  [4]byte
 }
 
 // block makes a block whole on disk of the symbols that are there, k at least, if that gives the right hash; if not it takes their marks away.
@@ -131,7 +132,7 @@ func (d *decoder) block(s *stage, b int, have bitmap, want *[sha256.Size]byte) (
 			continue
 		}
 		p := d.buf[i*size : (i+1)*size]
-		if err := s.put(b, i, p, mark(s.id, b, i, p), false); err != nil {
+		if err := s.put(b, i, p, mark(s.id, b, i, p), false, &d.four); err != nil {
 			return false, err
 		}
 	}
