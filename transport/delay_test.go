@@ -84,7 +84,7 @@ func (d *delayRun) run(t *testing.T) (all, lost []time.Duration, sendings float6
 				w.closing(r, l)
 			})
 		}
-		s := w.dial(Config{Rate: 100 * flow.Mbps, FEC: d.fec})
+		s := w.dial(Config{Rate: 100 * flow.Mbps, Fixed: true, FEC: d.fec})
 		m := random(1, delayBytes)
 		for i := range d.count {
 			time.Sleep(time.Until(start.Add(time.Duration(i) * d.interval)))
