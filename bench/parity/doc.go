@@ -2,7 +2,7 @@
 // source choosing, beside the least that theory allows. What runs are the protocol's own engines, in the simulator.
 //
 //	go run ./bench/parity                        the tables of docs/parity.md
-//	go run ./bench/parity -grid                  every loss, round trip and number of receivers, in about twelve minutes
+//	go run ./bench/parity -grid                  every loss, round trip and number of receivers, an hour of one processor
 //	go run ./bench/parity -quick                 a few small cells, in seconds
 //	go run ./bench/parity -check                 the acceptance lines, the grid among them; the exit code says whether they hold
 //	go run ./bench/parity -check -only 1k        those with "1k" in their name

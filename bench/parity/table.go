@@ -76,8 +76,8 @@ var columns = []column{
 
 const legend = `packets: data and repairs per data packet, min: the least for the scheme; bytes: all that the source sent, with headers, per byte of payload,
 min bytes: the least packets in bytes; replays, parity (asked for), ahead (not asked for), NAKs, NCFs, SPMs: packets a group; p50, p99, max: from
-when the packet would have come to when it was there, ms; 95 %: where the p99 of endlessly many lies; start: the first second of data, which the rest of the row leaves out;
-losses: recoveries in p50 to max; open: never repaired.
+when the packet would have come to when it was there, ms; 95 %: where the p99 of endlessly many lies; start: the first
+second of data, which the rest of the row leaves out; losses: recoveries in p50 to max; open: never repaired.
 `
 
 // writeTable prints results as text.
