@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -325,8 +326,11 @@ func TestClaimsAllocateNothing(t *testing.T) {
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	if err := f.in.Err(); err != nil {
+	switch err := f.in.Err(); {
+	case errors.Is(err, syscall.EFBIG), errors.Is(err, syscall.ENOSPC):
 		t.Skip(err) // a file system without holes, or for small files only
+	case err != nil:
+		t.Fatal(err)
 	}
 	if got := f.in.Objects(); len(got) != 1 || !got[0].Known {
 		t.Fatalf("%+v", got)

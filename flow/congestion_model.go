@@ -276,7 +276,7 @@ func (c *Congestion) roundOver() bool {
 	if m.seen < roundPackets {
 		return m.took >= 10*roundTime
 	}
-	return late || c.phase == Startup && m.took >= leastSpan || m.seen >= 4*roundPackets && m.took >= leastSpan || m.took >= roundTime || m.seen >= mostDelivery
+	return late || (c.phase == Startup || m.seen >= 4*roundPackets) && m.took >= leastSpan || m.took >= roundTime || m.seen >= mostDelivery
 }
 
 // endRound goes on to the next phase where it is time.
