@@ -7,12 +7,15 @@ import (
 	"github.com/rmcast/rmcast/mono"
 )
 
-// cubic is a bulk transfer by TCP CUBIC (RFC 9438): every packet acknowledged, SACK without detail, one fall a window, HyStart, retransmission
+// cubic is a bulk transfer by TCP CUBIC (RFC 9438): every second packet acknowledged (RFC 5681, 4.2), SACK without detail, one fall a window, HyStart, retransmission
 // timeout. What is lost is sent again as new packets.
 type cubic struct {
 	id         int
 	start      mono.Time
 	arriving   []parcel
+	unacked    []parcel // arrived, at most one; the second takes both along
+	ackBy      mono.Time
+	got        int // highest number that arrived
 	acks       []parcel
 	sent       int
 	sentAt     map[int]mono.Time
@@ -34,7 +37,7 @@ type cubic struct {
 const tcpBytes = 1500
 
 func newCubic(b *bottleneck, start mono.Time) *cubic {
-	t := &cubic{start: start, window: 10, ssthresh: 1e9, acked: -1, sentAt: map[int]mono.Time{}, heard: start, recover: -1}
+	t := &cubic{start: start, window: 10, ssthresh: 1e9, acked: -1, got: -1, ackBy: mono.Never, sentAt: map[int]mono.Time{}, heard: start, recover: -1}
 	t.id = b.add(t)
 	return t
 }
@@ -47,7 +50,7 @@ func (t *cubic) rto() mono.Time {
 }
 
 func (t *cubic) next() mono.Time {
-	at := t.rto()
+	at := min(t.rto(), t.ackBy)
 	if len(t.arriving) > 0 {
 		at = min(at, t.arriving[0].at)
 	}
@@ -63,9 +66,14 @@ func (t *cubic) act(now mono.Time, b *bottleneck) {
 	for len(t.arriving) > 0 && t.arriving[0].at <= now {
 		p := t.arriving[0]
 		t.arriving = t.arriving[1:]
-		p.at = now.Add(b.delay)
-		t.acks = append(t.acks, p)
+		t.unacked = append(t.unacked, p)
+		if t.ackBy = now.Add(40 * ms); len(t.unacked) >= 2 || p.num != t.got+1 {
+			t.ackBy = now
+		}
+		t.got = p.num
+		t.acknowledge(now, b)
 	}
+	t.acknowledge(now, b)
 	for len(t.acks) > 0 && t.acks[0].at <= now {
 		p := t.acks[0]
 		t.acks = t.acks[1:]
@@ -89,6 +97,18 @@ func (t *cubic) act(now mono.Time, b *bottleneck) {
 			t.heard = now
 		}
 	}
+}
+
+// acknowledge sends the acknowledgement that is due.
+func (t *cubic) acknowledge(now mono.Time, b *bottleneck) {
+	if t.ackBy > now {
+		return
+	}
+	for _, p := range t.unacked {
+		p.at = now.Add(b.delay)
+		t.acks = append(t.acks, p)
+	}
+	t.unacked, t.ackBy = t.unacked[:0], mono.Never
 }
 
 // ack takes the acknowledgement of one packet; those before it that are missing are lost, for nothing overtakes.

@@ -96,6 +96,23 @@ func TestCongestionBesideCubic(t *testing.T) {
 	}
 }
 
+// A report that comes late once, because a process waited for its turn, looks like a queue longer than there is. Losses beside a queue as long as it
+// gets count all the same, or the window grows for as long as that is remembered.
+func TestCongestionBesideCubicHiccup(t *testing.T) {
+	const rate, rtt = 100 * Mbps, 20 * ms
+	b := newBottleneck(rate, rtt, bdpPackets(rate, rtt), 1)
+	s := newSource(b, modelConfig(rtt), 0)
+	for range 4 {
+		newCubic(b, 0)
+	}
+	b.run(seconds(1))
+	s.c.path.peak = 3 * rtt // as after a report that was 60 ms late
+	b.run(seconds(20))
+	if ours := b.mean(0, 5*time.Second, 20*time.Second); ours > 2*float64(rate)/5 {
+		t.Errorf("%.1f Mbit/s, a fair share is 20", ours/1e6)
+	}
+}
+
 // jain is the fairness of shares, 1 at best.
 func jain(shares ...float64) float64 {
 	sum, squares := 0.0, 0.0

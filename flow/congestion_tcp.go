@@ -9,7 +9,8 @@ const (
 	cubicBeta  = 0.7
 	cubicC     = 0.4 // packets a second cubed
 	renoGrowth = 3 * (1 - cubicBeta) / (1 + cubicBeta)
-	testRounds = 20 // of competition between two looks whether it is over
+	fallLoss   = 0.0075 // beyond noise: of a run that meets a full queue more is dropped than of packets one by one
+	testRounds = 20     // of competition between two looks whether it is over
 )
 
 // tcpWindow grows and falls as TCP CUBIC's (RFC 9438), in packets.
@@ -68,11 +69,11 @@ func (c *Congestion) tcpDelivered(now mono.Time, d *Delivery) {
 	t.lost, t.expected = t.lost+d.Expected-d.Came, t.expected+d.Expected
 	lost, expected := float64(t.lost), float64(float64(t.expected)*c.model.noise)
 	excess := lost - expected
-	significant := excess >= 1 && excess > float64(excessLoss*float64(t.expected)) && excess*excess > 4*expected
+	significant := excess >= 1 && excess > float64(fallLoss*float64(t.expected)) && excess*excess > 4*expected
 	if c.cfg.LossIsCongestion {
 		significant = lost > 0
 	} else {
-		significant = significant && c.path.queue() > c.path.peak/2
+		significant = significant && c.path.queue() > c.path.low()
 	}
 	if significant {
 		c.tcpFall(now)
