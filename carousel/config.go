@@ -51,6 +51,20 @@ type SendConfig struct {
 	// At most 1 s; at low rates it is 1 s if more would be a burden. Zero: 200 ms.
 	RootInterval time.Duration
 
+	// Requests hears receivers that ask for their last symbols (Ask), and has Send answer them between the turns' packets, of objects that have parity. One Send
+	// at a time may have it. Zero: nobody is heard.
+	Requests *Requests
+
+	// AnswerShare is the part of the packets that answers may take while there are turns to send, above 0 and below 1. Zero: 0.25.
+	AnswerShare float64
+
+	// AnswerMost bounds the symbols that wait to be sent as answers. Zero: 16384.
+	AnswerMost int
+
+	// AnswerWait is how long Send goes on announcing and answering after the last of Turns, and after the last request since; in all it sends as many
+	// packets as answers then as it sent in turns at most. Negative: not at all. Zero: 5 s with Requests.
+	AnswerWait time.Duration
+
 	// Seed decides the places where the objects' first turns begin. Zero: they are random.
 	Seed uint64
 }
@@ -121,6 +135,15 @@ func (c *SendConfig) withDefaults() (r SendConfig, err error) {
 	or(&r.RootInterval, defaultRootInterval)
 	if r.RootInterval < 0 || r.RootInterval > time.Second {
 		return r, fmt.Errorf("carousel: SendConfig: RootInterval is %v, want up to 1s", r.RootInterval)
+	}
+	or(&r.AnswerShare, 0.25)
+	or(&r.AnswerMost, 16384)
+	or(&r.AnswerWait, 5*time.Second)
+	if !(r.AnswerShare > 0 && r.AnswerShare < 1) {
+		return r, fmt.Errorf("carousel: SendConfig: AnswerShare is %v, want above 0 and below 1", r.AnswerShare)
+	}
+	if r.AnswerMost < 0 {
+		return r, fmt.Errorf("carousel: SendConfig: AnswerMost is %d, want none negative", r.AnswerMost)
 	}
 	if r.Turns < 0 || r.Duration < 0 {
 		return r, fmt.Errorf("carousel: SendConfig: Turns is %d and Duration %v, want neither negative", r.Turns, r.Duration)

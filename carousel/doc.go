@@ -17,15 +17,22 @@
 //
 // # What is sent
 //
-// Three kinds of packet, each a transport message with a head of 20 bytes (packet.go):
+// Four kinds of packet, each a transport message with a head of 20 bytes (packet.go):
 //
 //	root      at least once a second: name, size, code, size and SHA-256 of the manifest
 //	manifest  a symbol of the manifest, which is an object of one block itself; at most one packet in 20
 //	data      a symbol of a block
+//	offer     of a source that answers requests: which blocks it is about to send more of, because receivers asked
 //
 // The first turn is the data, the second the parity, then again; in each, block after block gives one symbol (order.go). Burst loss therefore meets all
 // blocks alike, and all are complete at about the same time. A source begins at a random place of the turn, so that two that send
 // the same object send different things. Several objects share the rate by their priorities.
+//
+// # What is asked for
+//
+// A receiver that may send can ask for its last symbols ([Ask]) in place of waiting for most of a turn. It names blocks, and how many symbols it lacks of each: any
+// will do, so that one answer serves all who lack some. The source ([SendConfig].Requests) sends each block's next symbols early, within its share. Who
+// lacks something waits for a random time, and asks if it was not offered by then; of a thousand few do. Who does not call Ask sends nothing.
 //
 // # What is received
 //
@@ -43,7 +50,9 @@
 // # Who owns what
 //
 //	partition, order, shares, bitmap, packet, manifest   pure: no file, no clock; parsers are fuzzed
+//	answers, needs and offers, asker                     pure: what was asked for, its packets, when to ask
 //	Object, sending                                      the source's files, parity, and what to send next; the clock is Send's
+//	Requests                                             the source's ear: a Listener, and what it heard
 //	Inbox                                                the lock; one goroutine that decodes, verifies and renames; what is limited
 //	incoming, stage                                      one object: its state, and its files; guarded by the Inbox's lock
 //
@@ -56,7 +65,8 @@
 // # Limitations
 //
 // There is no authentication: whoever can send to the group can announce objects, and can spoil blocks, which are then taken again. No wrong byte
-// becomes visible; without InboxConfig.Accept a wrong object may. A receiver does not ask for missing blocks where it could. Owners, links,
+// becomes visible; without InboxConfig.Accept a wrong object may. Whoever can send to the group can also ask,
+// and have a source send answers for nothing, up to their share. Owners, links,
 // extended attributes and setuid bits are not kept. One process at a time may use a directory as an Inbox. A block is read, coded and hashed before
 // its object's first packet is sent, all at some 200 MB/s. Transport's own parity does not cover packets of this size: leave it as it is, since
 // silent receivers do not ask.

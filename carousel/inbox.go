@@ -174,6 +174,10 @@ func (in *Inbox) Handle(b []byte) {
 		in.stats.Foreign++
 	case h.kind == kindRoot:
 		in.root(h, payload)
+	case h.kind == kindOffer:
+		in.offer(h, payload)
+	case h.kind == kindRequest:
+		in.stats.Foreign++
 	default:
 		in.symbol(h, payload, b)
 	}
@@ -303,6 +307,19 @@ func (in *Inbox) conflict(o *incoming, r Root) {
 	if o.conflicts++; o.conflicts >= conflictsToYield && in.accept(r) {
 		o.root, o.gather, o.conflicts = r, gather{}, 0
 	}
+}
+
+// offer takes what a source says that it will send beside its turns.
+func (in *Inbox) offer(h head, payload []byte) {
+	o := in.objects[h.id]
+	if o == nil || o.man == nil || o.done {
+		return
+	}
+	if err := o.offer.parse(payload, &o.part); err != nil {
+		in.outOfRange(o, h, len(payload))
+		return
+	}
+	o.offers++
 }
 
 // manifestSymbol takes a symbol of a manifest, and with the last one opens the object.

@@ -21,6 +21,9 @@ type incoming struct {
 	ready   int64 // symbols of verified blocks
 	resumed int64
 
+	offer  offer
+	offers uint64 // that came
+
 	done bool
 	err  error
 }

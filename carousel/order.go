@@ -1,18 +1,26 @@
 package carousel
 
-// order is the sequence in which an object's symbols are sent: turns of one packet for each data symbol, by turns the data and the parity. The
-// first packet may be anywhere in its turn, and the turn then goes on to there.
+// order is the sequence in which an object's symbols are sent: turns of one packet for each data symbol, block by block by turns. Each block has its
+// own cycle through its symbols, the data and then the parity, so that what is sent of it between two turns, because receivers asked, is what was
+// longest not sent. Without such a turn is all data or all parity. The first packet may be anywhere in its turn, and the turn then goes on to there.
 type order struct {
-	part   partition
-	start  int64 // of each turn, 0 to symbols-1
-	next   int64 // packets of this turn that were sent
-	turn   int   // that are over
-	parity bool  // what this turn sends
+	part  partition
+	start int64   // of each turn, 0 to symbols-1
+	next  int64   // packets of this turn that were sent
+	turn  int     // that are over
+	cycle int     // length of a block's cycle: 2 times its symbols, or 1 without parity
+	sent  []int32 // by block: packets of its cycle that were sent
 }
 
 // newOrder begins at packet start of a turn of data, or of parity.
 func newOrder(p partition, start int64, parity bool) order {
-	return order{part: p, start: start, parity: parity}
+	o := order{part: p, start: start, cycle: 2, sent: make([]int32, p.blocks)}
+	if parity {
+		for b := range o.sent {
+			o.sent[b] = int32(p.k(b))
+		}
+	}
+	return o
 }
 
 // take returns the next packet's block and the number of its symbol in it, data from 0 and parity from k. The object must not be empty.
@@ -21,15 +29,36 @@ func (o *order) take() (block, symbol int) {
 	if i >= o.part.symbols {
 		i -= o.part.symbols
 	}
-	block, symbol = o.part.at(i)
-	if o.parity {
-		symbol += o.part.k(block)
-	}
+	block, _ = o.part.at(i)
 	if o.next++; o.next == o.part.symbols {
-		o.next, o.parity = 0, !o.parity
+		o.next = 0
 		o.turn++
 	}
-	return block, symbol
+	return block, o.of(block)
+}
+
+// of returns the next symbol of a block's cycle.
+func (o *order) of(block int) (symbol int) {
+	k := o.part.k(block)
+	n := int(o.sent[block])
+	o.sent[block] = int32((n + 1) % (o.cycle * k))
+	symbol = o.row(block) + n%k
+	if symbol >= k {
+		symbol -= k
+	}
+	return symbol + n/k*k
+}
+
+// row is the first symbol of a block's cycle: that of the first packet of the block in a turn.
+func (o *order) row(block int) int {
+	first, row := o.part.at(o.start)
+	if block < first {
+		row++
+	}
+	if row >= o.part.k(block) {
+		return 0
+	}
+	return row
 }
 
 // shares divides packets among objects by weight: each gets its part of any long run, and none waits longer than it must.

@@ -20,6 +20,8 @@ const (
 	kindRoot     kind = 1
 	kindManifest kind = 2
 	kindData     kind = 3
+	kindOffer    kind = 4
+	kindRequest  kind = 5 // of receivers; never in a carousel's own session
 )
 
 // headBytes is the length of every packet's head. With a symbol of 1408 bytes a packet is 1428 bytes long, the longest message that goes into one
@@ -83,7 +85,7 @@ func parsePacket(b []byte) (h head, payload []byte, err error) {
 	if checksum(b[:16], payload) != h.sum {
 		return head{}, nil, errChecksum
 	}
-	if h.kind < kindRoot || h.kind > kindData || h.block < 0 {
+	if h.kind < kindRoot || h.kind > kindRequest || h.block < 0 {
 		return head{}, nil, errForeign
 	}
 	return h, payload, nil

@@ -45,6 +45,7 @@ type sending struct {
 	body    []byte
 	packet  []byte
 	queue   queue
+	heard   []request
 }
 
 // queue bounds the time that packets wait to be sent. A source takes 256 KB at once, which at 1 Mbit/s is two seconds: roots would come late. So Send
@@ -101,7 +102,11 @@ func newSending(cfg SendConfig, objects []*Object) *sending {
 func (s *sending) run(ctx context.Context, to *transport.Source) error {
 	start := time.Now()
 	s.queue = queue{most: queueLeast, empty: start}
+	requests := s.program.cfg.Requests
 	for ctx.Err() == nil {
+		if requests != nil {
+			s.attend(requests, time.Since(start))
+		}
 		a, wait, ok := s.program.next(time.Since(start))
 		if !ok {
 			if wait == 0 {
@@ -109,6 +114,7 @@ func (s *sending) run(ctx context.Context, to *transport.Source) error {
 			}
 			select {
 			case <-time.After(wait):
+			case <-requests.come():
 			case <-ctx.Done():
 			}
 			continue
@@ -125,6 +131,15 @@ func (s *sending) run(ctx context.Context, to *transport.Source) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// attend enters what receivers asked for since it was last called.
+func (s *sending) attend(r *Requests, now time.Duration) {
+	s.heard = r.take(s.heard[:0])
+	for _, q := range s.heard {
+		added, err := s.program.ask(q.id, q.list, now)
+		r.note(added, err)
+	}
 }
 
 // encode returns the packet of an action, which is valid until the next call.
@@ -144,6 +159,10 @@ func (s *sending) encode(a action) ([]byte, error) {
 	case kindManifest:
 		size := o.part.symbolBytes
 		payload = o.manifest[a.symbol*size : (a.symbol+1)*size]
+	case kindOffer:
+		f := s.program.offered(a.item)
+		s.body = f.append(s.body[:0])
+		payload = s.body
 	default:
 		var err error
 		if payload, err = s.ahead[a.item].symbol(a.block, a.symbol); err != nil {

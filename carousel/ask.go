@@ -1,0 +1,113 @@
+package carousel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/rmcast/rmcast/transport"
+)
+
+// AskConfig says how a receiver asks. In each field zero means the default that its comment names.
+type AskConfig struct {
+	// Transport is the Config of the carousel's Listener: what it says of the network holds for requests. With ReceiveOnly Ask refuses.
+	Transport *transport.Config
+
+	// BackOff bounds the random wait before a request. Longer keeps more of a large group from asking for the same. Zero: 500 ms.
+	BackOff time.Duration
+
+	// Receivers is how many there may be, 1 to 10^9. Of as many as that, a few ask. Zero: 1000.
+	Receivers int
+
+	// Last is the part of an object's symbols that may be missing at most when it begins to ask while the source's turns go on, above 0 to 1. Zero: 0.1.
+	Last float64
+}
+
+// askTick is how often an Ask looks at its Inbox.
+const askTick = 20 * time.Millisecond
+
+// A request is sent so often, with such a gap.
+const (
+	requestCopies = 3
+	requestGap    = 10 * time.Millisecond
+)
+
+func (c *AskConfig) withDefaults() (r AskConfig, err error) {
+	if c != nil {
+		r = *c
+	}
+	or(&r.BackOff, 500*time.Millisecond)
+	or(&r.Receivers, 1000)
+	or(&r.Last, 0.1)
+	switch {
+	case r.Transport != nil && r.Transport.ReceiveOnly:
+		err = errors.New("carousel: AskConfig: Transport has ReceiveOnly, and asking is sending")
+	case r.BackOff < 0:
+		err = fmt.Errorf("carousel: AskConfig: BackOff is %v, want none negative", r.BackOff)
+	case r.Receivers < 1 || r.Receivers > 1e9:
+		err = fmt.Errorf("carousel: AskConfig: Receivers is %d, want 1 to 10^9", r.Receivers)
+	case !(r.Last > 0 && r.Last <= 1):
+		err = fmt.Errorf("carousel: AskConfig: Last is %v, want above 0 to 1", r.Last)
+	}
+	return r, err
+}
+
+// Ask asks sources that answer (SendConfig.Requests) for what an Inbox still lacks of its objects, when waiting for it would take long: when of what comes less
+// than a quarter is of use, or when the sources' turns are over. It runs beside Receive, until the Inbox is done, and then returns nil, or until ctx ends,
+// and then returns its error. network and group are the carousel's.
+//
+// A receiver asks only if its program calls Ask. What is lost, or never answered, costs nothing but the time until the next turn.
+func Ask(ctx context.Context, network, group string, cfg *AskConfig, in *Inbox) error {
+	c, err := cfg.withDefaults()
+	if err != nil {
+		return err
+	}
+	to := requestConfig(group, c.Transport)
+	k := newAsker(c, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())))
+	start, sent := time.Now(), false
+	tick := time.NewTicker(askTick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-in.Done():
+			return nil
+		case <-tick.C:
+		}
+		b := k.step(time.Since(start), in)
+		if b == nil {
+			continue
+		}
+		err := send(ctx, network, group, to, b)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil && !sent:
+			return err
+		case err != nil: // as good as lost
+			in.log.Warn("carousel: a request was not sent", "error", err)
+		default:
+			sent = true
+		}
+	}
+}
+
+// send sends a message in a session of its own: nothing is left of a receiver in the network that has nothing to say.
+func send(ctx context.Context, network, group string, cfg *transport.Config, b []byte) error {
+	s, err := transport.DialContext(ctx, network, group, cfg)
+	if err != nil {
+		return err
+	}
+	for i := range requestCopies { // nobody repairs it, and the first to arrive is heard
+		if i > 0 {
+			select {
+			case <-time.After(requestGap):
+			case <-ctx.Done():
+			}
+		}
+		err = errors.Join(err, s.WriteMessage(b))
+	}
+	return errors.Join(err, s.CloseContext(ctx))
+}
