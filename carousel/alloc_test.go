@@ -1,6 +1,9 @@
 package carousel
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 // Neither a packet that is sent nor one that is received allocates, once the first of each block was.
 func TestAllocs(t *testing.T) {
@@ -47,4 +50,40 @@ func BenchmarkPacket(b *testing.B) {
 			in.Handle(packets[i%len(packets)])
 		}
 	})
+}
+
+// What a block costs once it has its symbols: to read, decode, check and write it.
+func BenchmarkBlock(b *testing.B) {
+	o := object(b, "file", random(1, 30_000*defaultSymbolBytes), ObjectConfig{})
+	for _, loss := range []float64{0, 0.1, 0.4} {
+		b.Run(fmt.Sprintf("%.0f%%", 100*loss), func(b *testing.B) {
+			b.SetBytes(o.root.Bytes)
+			b.ReportAllocs()
+			in := newInbox(b, b.TempDir(), InboxConfig{})
+			f, rng := newFeed(b, SendConfig{Seed: 1}, o), newRand(1)
+			for in.Stats().Stored < uint64(o.Symbols())-1 {
+				if p := f.next(); kind(p[1]) != kindData || rng.Float64() >= loss {
+					in.Handle(p)
+				}
+			}
+			of := in.objects[o.root.ID()]
+			have, four := of.blocks[0].have, [4]byte{}
+			for { // the last one past the Inbox, which would decode
+				h, payload, _ := parsePacket(f.next())
+				if h.kind == kindData && !have.has(h.symbol) {
+					if err := of.stage.put(0, h.symbol, payload, max(1, h.sum), true, &four); err != nil {
+						b.Fatal(err)
+					}
+					have.set(h.symbol)
+					break
+				}
+			}
+			var d decoder
+			for b.Loop() {
+				if good, err := d.block(of.stage, 0, have, &of.man.hashes[0]); err != nil || !good {
+					b.Fatal(good, err)
+				}
+			}
+		})
+	}
 }

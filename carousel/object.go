@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rmcast/rmcast/fec"
@@ -167,7 +168,7 @@ func (o *Object) encode(ctx context.Context, name string, entries []entry) (*man
 			return nil, err
 		}
 	}
-	var bulk *fec.Bulk
+	var code coder
 	buf := make([]byte, o.part.k(0)*o.part.symbolBytes)
 	for b := range o.part.blocks {
 		if err := ctx.Err(); err != nil {
@@ -178,16 +179,14 @@ func (o *Object) encode(ctx context.Context, name string, entries []entry) (*man
 		if err := o.readData(b, 0, k, data); err != nil {
 			return nil, err
 		}
-		m.hashes[b] = sha256.Sum256(data[:o.part.blockBytes(b)])
-		if o.parity == nil {
-			continue
-		}
-		if bulk == nil || bulk.Symbols() != k {
-			if bulk, err = fec.NewBulk(k, o.part.symbolBytes); err != nil {
-				return nil, err
+		var hashing sync.WaitGroup
+		hashing.Go(func() { m.hashes[b] = sha256.Sum256(data[:o.part.blockBytes(b)]) })
+		if o.parity != nil {
+			if err = code.prepare(k, o.part.symbolBytes); err == nil {
+				err = o.parity.encode(&code, b, data)
 			}
 		}
-		if err := o.parity.encode(bulk, b, data); err != nil {
+		if hashing.Wait(); err != nil {
 			return nil, err
 		}
 	}
@@ -264,16 +263,19 @@ func (p *parityStore) close() error {
 }
 
 // encode makes and keeps a block's parity.
-func (p *parityStore) encode(bulk *fec.Bulk, block int, data []byte) error {
+func (p *parityStore) encode(code *coder, block int, data []byte) error {
+	encode := func(parity []byte) {
+		_ = code.each(func(c *fec.Bulk) error { c.Encode(data, parity); return nil })
+	}
 	if p.memory != nil {
 		p.memory[block] = make([]byte, len(data))
-		bulk.Encode(data, p.memory[block])
+		encode(p.memory[block])
 		return nil
 	}
 	if len(p.buf) < len(data) {
 		p.buf = make([]byte, len(data))
 	}
-	bulk.Encode(data, p.buf[:len(data)])
+	encode(p.buf[:len(data)])
 	_, err := p.file.WriteAt(p.buf[:len(data)], p.part.first(block)*int64(p.part.symbolBytes))
 	if block == p.part.blocks-1 {
 		p.buf = nil

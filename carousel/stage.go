@@ -134,6 +134,19 @@ func (s *stage) write(block, symbol int, payload []byte) error {
 	return err
 }
 
+// writeData writes n data symbols of a block, from one on.
+func (s *stage) writeData(block, symbol, n int, b []byte) error {
+	off, length := s.part.span(block, symbol, n)
+	_, err := s.data.WriteAt(b[:length], off)
+	return err
+}
+
+// writeMarks writes the marks of all data symbols of a block.
+func (s *stage) writeMarks(block int, marks []byte) error {
+	_, err := s.marks.WriteAt(marks, s.marksAt(block))
+	return err
+}
+
 // forget takes the marks of a whole block away.
 func (s *stage) forget(block int) error {
 	_, err := s.marks.WriteAt(make([]byte, 8*s.part.k(block)), s.marksAt(block))

@@ -2,6 +2,7 @@ package carousel
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 
 	"github.com/rmcast/rmcast/fec"
 )
@@ -47,7 +48,7 @@ func (in *Inbox) next(d *decoder) bool {
 	defer in.mu.Unlock()
 	in.busy = false
 	if len(in.jobs) == 0 || in.closed {
-		d.buf = nil // blocks are far between, or over
+		*d = decoder{} // blocks are far between, or over
 		in.idle.Broadcast()
 		return false
 	}
@@ -98,85 +99,117 @@ func (in *Inbox) do(j job, d *decoder) {
 	}
 }
 
-// decoder decodes and verifies blocks, and keeps the memory for that.
+// decoder decodes and verifies blocks, and keeps the memory for that: one block, on which several goroutines work.
 type decoder struct {
-	code  *fec.Bulk
-	size  int // of code's symbols
+	code  coder
 	buf   []byte
 	index []int
-	four  [4]byte
+	marks []byte
 }
 
 // block makes a block whole on disk of the symbols that are there, k at least, if that gives the right hash; if not it takes their marks away.
 func (d *decoder) block(s *stage, b int, have bitmap, want *[sha256.Size]byte) (good bool, err error) {
 	k, size := s.part.k(b), s.part.symbolBytes
+	missing := d.choose(have, k)
 	if err := d.load(s, b, have); err != nil {
 		return false, err
 	}
-	if missing := d.missing(); missing > 0 {
-		if d.code == nil || d.code.Symbols() != k || d.size != size {
-			if d.code, err = fec.NewBulk(k, size); err != nil {
-				return false, err
-			}
-			d.size = size
+	if missing > 0 {
+		if err := d.code.prepare(k, size); err != nil {
+			return false, err
 		}
-		if err := d.code.Reconstruct(d.buf, d.index); err != nil {
+		if err := d.code.each(func(c *fec.Bulk) error { return c.Reconstruct(d.buf, d.index) }); err != nil {
 			return false, err
 		}
 	}
 	if sha256.Sum256(d.buf[:s.part.blockBytes(b)]) != *want {
 		return false, s.forget(b)
 	}
-	for i, n := range d.index {
-		if n == i {
-			continue
-		}
-		p := d.buf[i*size : (i+1)*size]
-		if err := s.put(b, i, p, mark(s.id, b, i, p), false, &d.four); err != nil {
-			return false, err
-		}
+	if missing == 0 {
+		return true, nil
 	}
-	return true, nil
+	return true, d.store(s, b)
 }
 
-func (d *decoder) missing() (n int) {
-	for i, x := range d.index {
-		if x != i {
-			n++
-		}
+// choose lists which symbols the block is made of: data in their places, and parity in the places of data that are missing.
+func (d *decoder) choose(have bitmap, k int) (missing int) {
+	if cap(d.index) < k {
+		d.index = make([]int, k)
 	}
-	return n
-}
-
-// load reads k symbols of a block into memory: data at their places, and parity at the places of data that are missing.
-func (d *decoder) load(s *stage, b int, have bitmap) error {
-	k, size := s.part.k(b), s.part.symbolBytes
-	if cap(d.buf) < k*size {
-		d.buf = make([]byte, k*size)
-	}
-	d.buf, d.index = d.buf[:k*size], make([]int, k)
+	d.index = d.index[:k]
 	parity := k
-	for i := 0; i < k; {
-		if n := have.run(i, k); n > 0 {
-			n = min(n, 64)
-			if err := s.readData(b, i, n, d.buf[i*size:]); err != nil {
-				return err
-			}
-			for range n {
-				d.index[i] = i
-				i++
-			}
+	for i := range d.index {
+		d.index[i] = i
+		if have.has(i) {
 			continue
 		}
 		n, ok := have.next(parity)
 		if !ok {
 			panic("BUG: carousel: a full block lacks symbols")
 		}
-		if err := s.readParity(b, n, d.buf[i*size:]); err != nil {
+		d.index[i], parity = n, n+1
+		missing++
+	}
+	return missing
+}
+
+// loadRows is how many data symbols are read at once.
+const loadRows = 64
+
+// load reads the chosen symbols into memory.
+func (d *decoder) load(s *stage, b int, have bitmap) error {
+	k, size := s.part.k(b), s.part.symbolBytes
+	if cap(d.buf) < k*size {
+		d.buf = make([]byte, k*size)
+	}
+	d.buf = d.buf[:k*size]
+	for i := 0; i < k; i += loadRows { // what lies between them is read too, and overwritten
+		n := min(loadRows, k-i)
+		if first, ok := have.next(i); !ok || first >= i+n {
+			continue
+		}
+		if err := s.readData(b, i, n, d.buf[i*size:]); err != nil {
 			return err
 		}
-		d.index[i], parity = n, n+1
-		i++
 	}
-	return nil
+	return parallel(k, func(from, to int) error {
+		for i := from; i < to; i++ {
+			if n := d.index[i]; n != i {
+				if err := s.readParity(b, n, d.buf[i*size:]); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// store writes the data that was missing, and then the marks of all data.
+func (d *decoder) store(s *stage, b int) error {
+	k, size := s.part.k(b), s.part.symbolBytes
+	if cap(d.marks) < 4*k {
+		d.marks = make([]byte, 4*k)
+	}
+	d.marks = d.marks[:4*k]
+	_ = parallel(k, func(from, to int) error {
+		for i := from; i < to; i++ {
+			binary.BigEndian.PutUint32(d.marks[4*i:], mark(s.id, b, i, d.buf[i*size:(i+1)*size]))
+		}
+		return nil
+	})
+	for i := 0; i < k; {
+		n := 0
+		for i+n < k && d.index[i+n] != i+n {
+			n++
+		}
+		if n == 0 {
+			i++
+			continue
+		}
+		if err := s.writeData(b, i, n, d.buf[i*size:]); err != nil {
+			return err
+		}
+		i += n
+	}
+	return s.writeMarks(b, d.marks)
 }

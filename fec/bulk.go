@@ -27,10 +27,12 @@ var ErrBulkIndex = errors.New("fec: symbols do not determine the block")
 // It suits objects and not streams: a block costs the same whether one symbol is missing or half of them. To and fro it works on all symbols at
 // once, but on a stripe of each at a time, as the code does not mix columns of 64 bytes; so the memory beside the caller's is bounded.
 //
-// A Bulk is not for use by several goroutines at once. The tables of the code, 72 MB on amd64 and 64 MB elsewhere, are made with the first one and stay.
+// A Bulk is not for use by several goroutines at once; NewBulks makes several that divide the work. The tables of the code, 72 MB on amd64 and 64 MB elsewhere, are made with the first one and stay.
 type Bulk struct {
 	k      int
 	size   int // of a symbol, bytes
+	from   int // the columns that are its own, bytes
+	to     int
 	stripe int // width, bytes
 	code   reedsolomon.Encoder
 	shards [][]byte // the 2k symbols' part of one stripe
@@ -39,22 +41,40 @@ type Bulk struct {
 
 // NewBulk returns the code for blocks of k symbols of symbolBytes each, a multiple of BulkMultiple.
 func NewBulk(k, symbolBytes int) (*Bulk, error) {
+	all, err := NewBulks(k, symbolBytes, 1)
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// NewBulks returns what NewBulk does, in up to n parts, at least one, each of which works on its own columns of the symbols: several goroutines may each call
+// the same method of another part with the same arguments at once, and when all have returned it is done. All together take as
+// much memory as one. More than four parts of the largest block are not worth while: stripes get too narrow.
+func NewBulks(k, symbolBytes, n int) ([]*Bulk, error) {
 	if k < 1 || k > MaxBulk {
 		return nil, fmt.Errorf("fec: a block of %d symbols, want 1 to %d", k, MaxBulk)
 	}
 	if symbolBytes < BulkMultiple || symbolBytes%BulkMultiple != 0 {
 		return nil, fmt.Errorf("fec: symbols of %d bytes, want a multiple of %d", symbolBytes, BulkMultiple)
 	}
-	code, err := reedsolomon.New(k, k, reedsolomon.WithLeopardGF16(true))
-	if err != nil {
-		return nil, fmt.Errorf("fec: %w", err)
-	}
 	columns := 1
 	for columns < 2*k {
 		columns *= 2
 	}
-	stripe := min(symbolBytes, max(BulkMultiple, bulkWork/columns&^(BulkMultiple-1)))
-	return &Bulk{k: k, size: symbolBytes, stripe: stripe, code: code, shards: make([][]byte, 2*k)}, nil
+	units := symbolBytes / BulkMultiple
+	n = max(1, min(n, units, bulkWork/BulkMultiple/columns))
+	var all []*Bulk
+	for i := range n {
+		code, err := reedsolomon.New(k, k, reedsolomon.WithLeopardGF16(true)) // with working memory of its own
+		if err != nil {
+			return nil, fmt.Errorf("fec: %w", err)
+		}
+		b := &Bulk{k: k, size: symbolBytes, from: i * units / n * BulkMultiple, to: (i + 1) * units / n * BulkMultiple, code: code, shards: make([][]byte, 2*k)}
+		b.stripe = min(b.to-b.from, max(BulkMultiple, bulkWork/n/columns&^(BulkMultiple-1)))
+		all = append(all, b)
+	}
+	return all, nil
 }
 
 // Symbols is k, the number of data symbols of a block.
@@ -64,8 +84,8 @@ func (b *Bulk) Symbols() int { return b.k }
 func (b *Bulk) Encode(data, parity []byte) {
 	b.check(data)
 	b.check(parity)
-	for from := 0; from < b.size; from += b.stripe {
-		to := min(from+b.stripe, b.size)
+	for from := b.from; from < b.to; from += b.stripe {
+		to := min(from+b.stripe, b.to)
 		for i := range b.k {
 			b.shards[i] = b.part(data, i, from, to)
 			b.shards[b.k+i] = b.part(parity, i, from, to)
@@ -88,8 +108,8 @@ func (b *Bulk) Reconstruct(symbols []byte, index []int) error {
 	if len(b.found) < missing*b.stripe {
 		b.found = make([]byte, missing*b.stripe)
 	}
-	for from := 0; from < b.size; from += b.stripe {
-		to := min(from+b.stripe, b.size)
+	for from := b.from; from < b.to; from += b.stripe {
+		to := min(from+b.stripe, b.to)
 		clear(b.shards)
 		found := 0
 		for i, n := range index {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/klauspost/reedsolomon"
@@ -159,6 +160,55 @@ func TestBulkProperty(t *testing.T) {
 	})
 }
 
+// Parts do together what one does alone, each on its own columns, at the same time.
+func TestBulkParts(t *testing.T) {
+	for _, k := range []int{1, 100, 5000} {
+		for n := 1; n < 7; n++ {
+			const size = 5 * BulkMultiple
+			_, data, want := bulkBlock(t, k, size, 3)
+			parts, err := NewBulks(k, size, n)
+			if err != nil || len(parts) != min(n, 5) {
+				t.Fatalf("%d parts, %v, want %d", len(parts), err, min(n, 5))
+			}
+			parity := make([]byte, len(data))
+			together(parts, func(p *Bulk) { p.Encode(data, parity) })
+			if !bytes.Equal(parity, want) {
+				t.Fatalf("k %d, %d parts: other parity", k, n)
+			}
+			symbols, index := erased(rand.New(rand.NewPCG(1, 2)), data, parity, k, (k+1)/2)
+			together(parts, func(p *Bulk) {
+				if err := p.Reconstruct(symbols, index); err != nil {
+					t.Error(err)
+				}
+			})
+			if !bytes.Equal(symbols, data) {
+				t.Fatalf("k %d, %d parts: not restored", k, n)
+			}
+		}
+	}
+	for _, want := range []int{1, 2, 4} { // the stripes of all are no wider than one's
+		parts, err := NewBulks(MaxBulk, 1408, want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		work := 0
+		for _, p := range parts {
+			work += p.stripe * 2 * MaxBulk
+		}
+		if len(parts) != want || work > bulkWork {
+			t.Errorf("%d parts with %d bytes to work with, want %d and %d", len(parts), work, want, bulkWork)
+		}
+	}
+}
+
+func together(parts []*Bulk, f func(*Bulk)) {
+	var all sync.WaitGroup
+	for _, p := range parts {
+		all.Go(func() { f(p) })
+	}
+	all.Wait()
+}
+
 func BenchmarkBulk(b *testing.B) {
 	const size = 1408
 	for _, k := range []int{1000, 8000, MaxBulk} {
@@ -181,6 +231,21 @@ func BenchmarkBulk(b *testing.B) {
 					if err := code.Reconstruct(work, index); err != nil {
 						b.Fatal(err)
 					}
+				}
+			})
+			b.Run(fmt.Sprintf("decode/%d/%d%%/2 parts", k, percent), func(b *testing.B) {
+				b.SetBytes(int64(len(data)))
+				parts, err := NewBulks(k, size, 2)
+				if err != nil {
+					b.Fatal(err)
+				}
+				for b.Loop() {
+					copy(work, symbols)
+					together(parts, func(p *Bulk) {
+						if err := p.Reconstruct(work, index); err != nil {
+							b.Error(err)
+						}
+					})
 				}
 			})
 		}
