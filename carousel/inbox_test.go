@@ -303,6 +303,51 @@ func TestReceiveTree(t *testing.T) {
 	}
 }
 
+// Ten thousand files, small and large, in several blocks, at no loss and much: all arrive as they are, and no more of them are open at once than may be.
+func TestReceiveManyFiles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it makes 40,000 files")
+	}
+	src := filepath.Join(t.TempDir(), "tree")
+	makeTree(t, src, 10_000)
+	for i := range 10 {
+		if err := os.WriteFile(filepath.Join(src, "d1", fmt.Sprint("large", i)), random(byte(i), 1e6+i), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := openObject(t, src, ObjectConfig{BlockSymbols: 1000})
+	want := list(t, src)
+	for i, loss := range []float64{0, 0.4} {
+		dir := t.TempDir()
+		in := newInbox(t, dir, InboxConfig{MaxOpenFiles: 40})
+		f, rng := newFeed(t, SendConfig{}, o), newRand(uint64(i))
+		f.skip(int(o.Symbols()) / 3 * i)
+		got := 0
+		for n := 0; in.Stats().Stored < uint64(o.Symbols()); n++ {
+			if n > 4*int(o.Symbols()) {
+				t.Fatalf("loss %v: not done: %+v", loss, in.Stats())
+			}
+			b := f.next()
+			if rng.Float64() < loss {
+				continue
+			}
+			if kind(b[1]) == kindData {
+				got++
+			}
+			in.Handle(b)
+		}
+		if !isDone(in) || in.Err() != nil {
+			t.Fatalf("loss %v: %v, %+v", loss, in.Err(), in.Stats())
+		}
+		t.Cleanup(func() { os.Chmod(filepath.Join(dir, "tree", "d0"), 0o755) })
+		if list(t, filepath.Join(dir, "tree")) != want {
+			t.Errorf("loss %v: the tree differs", loss)
+		}
+		wantOnly(t, dir, "tree")
+		t.Logf("loss %v: %d files, %d symbols in %d blocks, %d packets of data", loss, len(in.objects[o.root.ID()].man.entries), o.Symbols(), o.part.blocks, got)
+	}
+}
+
 // A file arrives under its name, with its mode and time; parity in a temporary file is as good as in memory.
 func TestReceiveFile(t *testing.T) {
 	src := filepath.Join(t.TempDir(), "file")

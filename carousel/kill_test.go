@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +20,8 @@ import (
 // in the same process, into the directory that the variable names. It prints how many symbols it resumed, and then how many it stored, now and then.
 const (
 	killEnv   = "RMCAST_TEST_CAROUSEL"
-	killBytes = 16 << 20
+	killTold  = 64 // packets between two reports
+	mostKills = 20
 )
 
 func TestMain(m *testing.M) {
@@ -53,12 +53,14 @@ func (seeded) ReadAt(b []byte, off int64) (int, error) {
 }
 
 func receiveUntilKilled(arg string) error {
-	dir, seed, _ := strings.Cut(arg, "|")
-	n, err := strconv.ParseUint(seed, 10, 64)
-	if err != nil {
+	var n uint64
+	var size int64
+	var block int
+	var dir string
+	if _, err := fmt.Sscanf(arg, "%d %d %d %s", &n, &size, &block, &dir); err != nil {
 		return err
 	}
-	o, err := NewObject(context.Background(), "file", seeded{}, killBytes, &ObjectConfig{BlockSymbols: 2048})
+	o, err := NewObject(context.Background(), "file", seeded{}, size, &ObjectConfig{BlockSymbols: block, TempDir: filepath.Dir(dir)})
 	if err != nil {
 		return err
 	}
@@ -83,7 +85,7 @@ func receiveUntilKilled(arg string) error {
 		if rng.IntN(10) > 0 {
 			in.Handle(b)
 		}
-		if i%64 != 0 {
+		if i%killTold != 0 {
 			continue
 		}
 		fmt.Println("stored", in.Stats().Stored)
@@ -102,7 +104,17 @@ func TestKilled(t *testing.T) {
 	if testing.Short() {
 		t.Skip("processes are killed in real time")
 	}
-	dir := t.TempDir()
+	killed(t, 16<<20, 2048)
+}
+
+// So it is with an object of a realistic size.
+func TestLargeKilled(t *testing.T) {
+	large(t)
+	killed(t, 500e6, 32768)
+}
+
+func killed(t *testing.T, size int64, block int) {
+	dir := filepath.Join(t.TempDir(), "inbox")
 	rng := rand.New(rand.NewPCG(1, 9))
 	stored, symbols, kills, last := 0, 0, 0, 0
 	for round := 1; ; round++ {
@@ -113,7 +125,7 @@ func TestKilled(t *testing.T) {
 		if self, err := os.Executable(); err == nil {
 			cmd = exec.Command(self)
 		}
-		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s|%d", killEnv, dir, round))
+		cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d %d %s", killEnv, round, size, block, dir))
 		var complaint strings.Builder
 		cmd.Stderr = &complaint
 		out, err := cmd.StdoutPipe()
@@ -125,7 +137,7 @@ func TestKilled(t *testing.T) {
 		}
 		lines := bufio.NewScanner(out)
 		// It is killed after it stored a twentieth of the object, more or less, from then on at any moment.
-		limit, now := 1+rng.IntN(killBytes/defaultSymbolBytes/10), 0
+		limit, now := 1+rng.IntN(int(size)/defaultSymbolBytes/10), 0
 		killed := false
 		for lines.Scan() {
 			var what string
@@ -134,14 +146,14 @@ func TestKilled(t *testing.T) {
 			switch what {
 			case "resumed":
 				symbols = of
-				if lost := last - n; lost > 128 { // printed every 64 packets, of which it can have forgotten none
+				if lost := last - n; lost > 2*killTold { // printed every so many packets, of which it can have forgotten none
 					t.Errorf("round %d: resumed %d symbols of at least %d", round, n, last)
 				}
 				last = n
 			case "stored":
 				now = n
 			}
-			if !killed && kills < 20 && what == "stored" && now >= limit {
+			if !killed && kills < mostKills && what == "stored" && now >= limit {
 				time.Sleep(time.Duration(rng.IntN(3000)) * time.Microsecond)
 				if err := cmd.Process.Kill(); err != nil {
 					t.Fatal(err)
@@ -169,15 +181,17 @@ func TestKilled(t *testing.T) {
 	if _, err := io.Copy(got, f); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.Copy(want, io.NewSectionReader(seeded{}, 0, killBytes)); err != nil {
+	if _, err := io.Copy(want, io.NewSectionReader(seeded{}, 0, size)); err != nil {
 		t.Fatal(err)
 	}
 	if g, w := hex.EncodeToString(got.Sum(nil)), hex.EncodeToString(want.Sum(nil)); g != w {
 		t.Errorf("hash %s, want %s", g, w)
 	}
 	wantOnly(t, dir, "file")
-	t.Logf("%d kills, %d symbols stored as far as was told, of %d", kills, stored, symbols)
-	if kills < 10 || stored > symbols {
-		t.Errorf("after %d kills %d symbols were stored, want %d", kills, stored, symbols)
+	most := stored + killTold*kills // of each process the last few may not have been told
+	again := float64(most-symbols) * defaultSymbolBytes
+	t.Logf("%d kills, %d to %d symbols stored, of %d", kills, stored, most, symbols)
+	if kills < 10 || stored > symbols || again > 0.02*float64(size)+2e6*float64(kills) {
+		t.Errorf("after %d kills %d to %d symbols were stored, want %d: %.0f bytes were received again", kills, stored, most, symbols, again)
 	}
 }

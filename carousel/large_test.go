@@ -34,61 +34,63 @@ func TestLargeObject(t *testing.T) {
 	large(t)
 	const size = 1e9
 	cfg := ObjectConfig{BlockSymbols: 30000, TempDir: t.TempDir()}
-	for _, random := range []bool{true, false} {
-		begin := time.Now()
-		var o *Object
-		var err error
-		if random {
-			o, err = NewObject(context.Background(), "file", seeded{}, size, &cfg)
-		} else {
-			o, err = NewObject(context.Background(), "file", zeros{}, size, &cfg)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("random %v: %d symbols in %d blocks, prepared in %v", random, o.part.symbols, o.part.blocks, time.Since(begin))
-		for _, loss := range []float64{0, 0.1, 0.4} {
+	for _, content := range []string{"random", "zeros"} {
+		t.Run(content, func(t *testing.T) {
 			begin := time.Now()
-			dir := t.TempDir()
-			in := newInbox(t, dir, InboxConfig{})
-			f := newFeed(t, SendConfig{Seed: 3, RootInterval: time.Second}, o)
-			f.skip(int(o.Symbols() / 2))
-			rng := newRand(5)
-			got, sent := 0, 0
-			for n := uint64(0); n < uint64(o.Symbols()); n = in.Stats().Stored {
-				b := f.next()
-				sent++
-				if rng.Float64() < loss {
-					continue
+			var o *Object
+			var err error
+			if content == "random" {
+				o, err = NewObject(context.Background(), "file", seeded{}, size, &cfg)
+			} else {
+				o, err = NewObject(context.Background(), "file", zeros{}, size, &cfg)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%d symbols in %d blocks, prepared in %v", o.part.symbols, o.part.blocks, time.Since(begin))
+			for _, loss := range []float64{0, 0.1, 0.4} {
+				begin := time.Now()
+				dir := t.TempDir()
+				in := newInbox(t, dir, InboxConfig{})
+				f := newFeed(t, SendConfig{Seed: 3, RootInterval: time.Second}, o)
+				f.skip(int(o.Symbols() / 2))
+				rng := newRand(5)
+				got, sent := 0, 0
+				for n := uint64(0); n < uint64(o.Symbols()); n = in.Stats().Stored {
+					b := f.next()
+					sent++
+					if rng.Float64() < loss {
+						continue
+					}
+					if kind(b[1]) == kindData {
+						got++
+					}
+					in.Handle(b)
 				}
-				if kind(b[1]) == kindData {
-					got++
+				k := float64(o.Symbols())
+				beyond, late := float64(got)/k-1, float64(sent)*(1-loss)/k-1
+				t.Logf("loss %v: %.3f %% more packets of data than symbols, %.3f %% more of all sent than k/(1-loss); received in %v", loss, 100*beyond, 100*late, time.Since(begin))
+				if beyond > 0.015 || loss < 0.2 && late > 0.01 {
+					t.Errorf("loss %v: %d packets of data, %d sent, for %v symbols", loss, got, sent, k)
 				}
-				in.Handle(b)
+				if !isDone(in) || in.Err() != nil {
+					t.Fatalf("not done: %v", in.Err())
+				}
+				t.Logf("complete after %v", time.Since(begin))
+				if st := in.Stats(); st.BadBlocks != 0 {
+					t.Errorf("%+v", st)
+				}
+				if err := in.Close(); err != nil {
+					t.Error(err)
+				}
+				if err := os.Remove(filepath.Join(dir, "file")); err != nil {
+					t.Error(err)
+				}
 			}
-			k := float64(o.Symbols())
-			beyond, late := float64(got)/k-1, float64(sent)*(1-loss)/k-1
-			t.Logf("loss %v: %.3f %% more packets of data than symbols, %.3f %% more of all sent than k/(1-loss); received in %v", loss, 100*beyond, 100*late, time.Since(begin))
-			if beyond > 0.015 || loss < 0.2 && late > 0.01 {
-				t.Errorf("loss %v: %d packets of data, %d sent, for %v symbols", loss, got, sent, k)
-			}
-			if !isDone(in) || in.Err() != nil {
-				t.Fatalf("not done: %v", in.Err())
-			}
-			t.Logf("complete after %v", time.Since(begin))
-			if st := in.Stats(); st.BadBlocks != 0 {
-				t.Errorf("%+v", st)
-			}
-			if err := in.Close(); err != nil {
+			if err := o.Close(); err != nil {
 				t.Error(err)
 			}
-			if err := os.Remove(filepath.Join(dir, "file")); err != nil {
-				t.Error(err)
-			}
-		}
-		if err := o.Close(); err != nil {
-			t.Error(err)
-		}
+		})
 	}
 }
 
