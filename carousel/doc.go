@@ -53,7 +53,7 @@
 //	answers, needs and offers, asker                     pure: what was asked for, its packets, when to ask
 //	Object, sending                                      the source's files, parity, and what to send next; the clock is Send's
 //	Requests                                             the source's ear: a Listener, and what it heard
-//	Inbox                                                the lock; one goroutine that decodes, verifies and renames; what is limited
+//	Inbox                                                the lock; goroutines that verify, decode (one block at a time) and rename; what is limited
 //	incoming, stage                                      one object: its state, and its files; guarded by the Inbox's lock
 //
 // # Safety

@@ -31,10 +31,11 @@ type Inbox struct {
 
 	jobs    []job
 	work    chan struct{} // there is a job, or the Inbox is closed
-	idle    *sync.Cond    // the worker has none
-	busy    bool
+	idle    *sync.Cond    // there is none, and no worker has one
+	busy    int           // workers that have one
 	done    chan struct{} // closed when that many objects are finished
-	stopped chan struct{} // closed by the worker
+	workers sync.WaitGroup
+	decoder decoder
 }
 
 // InboxStats is what an Inbox counted.
@@ -84,10 +85,12 @@ func NewInbox(dir string, cfg *InboxConfig) (*Inbox, error) {
 	}
 	in := &Inbox{
 		cfg: c, lim: c.limits(), log: c.Logger, dir: root, objects: map[ID]*incoming{}, unwanted: map[ID]bool{}, finished: map[ID]bool{}, early: early{most: c.EarlyBytes},
-		work: make(chan struct{}, 1), done: make(chan struct{}), stopped: make(chan struct{}),
+		work: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	in.idle = sync.NewCond(&in.mu)
-	go in.worker()
+	for range goroutines() {
+		in.workers.Go(in.worker)
+	}
 	in.mu.Lock()
 	err = in.resume()
 	in.mu.Unlock()
@@ -107,7 +110,7 @@ func (in *Inbox) Close() error {
 	in.closed = true
 	in.mu.Unlock()
 	in.signal()
-	<-in.stopped
+	in.workers.Wait()
 	var errs []error
 	for _, o := range in.objects {
 		if o.stage != nil {
@@ -151,11 +154,11 @@ func (in *Inbox) Err() error {
 	return errors.Join(errs...)
 }
 
-// settle waits until the worker has nothing to do.
+// settle waits until the workers have nothing to do.
 func (in *Inbox) settle() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	for (in.busy || len(in.jobs) > 0) && !in.closed {
+	for (in.busy > 0 || len(in.jobs) > 0) && !in.closed {
 		in.idle.Wait()
 	}
 }
@@ -442,23 +445,29 @@ func verify(t *tree, m *manifest) (bool, error) {
 		}
 	}
 	part := m.partition()
-	buf := make([]byte, 64<<10)
 	for b := range part.blocks {
-		h := sha256.New()
-		off, n := part.span(b, 0, part.k(b))
-		for n > 0 {
-			piece := buf[:min(n, int64(len(buf)))]
-			if _, err := t.ReadAt(piece, off); err != nil {
-				return false, err
-			}
-			h.Write(piece)
-			off, n = off+int64(len(piece)), n-int64(len(piece))
-		}
-		if [sha256.Size]byte(h.Sum(nil)) != m.hashes[b] {
-			return false, nil
+		sum, err := hashBlock(t, &part, b)
+		if err != nil || sum != m.hashes[b] {
+			return false, err
 		}
 	}
 	return true, nil
+}
+
+// hashBlock reads and hashes a block, a little at a time.
+func hashBlock(t *tree, part *partition, b int) (sum [sha256.Size]byte, err error) {
+	h := sha256.New()
+	buf := make([]byte, 64<<10)
+	off, n := part.span(b, 0, part.k(b))
+	for n > 0 {
+		piece := buf[:min(n, int64(len(buf)))]
+		if _, err := t.ReadAt(piece, off); err != nil {
+			return sum, err
+		}
+		h.Write(piece)
+		off, n = off+int64(len(piece)), n-int64(len(piece))
+	}
+	return [sha256.Size]byte(h.Sum(nil)), nil
 }
 
 // resume goes on with the stages in the directory. mu is held.
@@ -562,7 +571,7 @@ func (in *Inbox) fail(o *incoming, err error) {
 	}
 	in.log.Error("carousel: object failed", "name", o.root.Name, "object", o.id, "error", err)
 	if o.stage != nil {
-		err = errors.Join(err, o.stage.close()) // the worker may be at it, and gets an error then
+		err = errors.Join(err, o.stage.close()) // workers may be at it, and get errors then
 		o.stage = nil
 	}
 	in.over(o, fmt.Errorf("carousel: %s: %w", o.root.Name, err))

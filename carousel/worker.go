@@ -3,6 +3,7 @@ package carousel
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"sync"
 
 	"github.com/rmcast/rmcast/fec"
 )
@@ -13,7 +14,7 @@ type job struct {
 	block int
 }
 
-// enqueue gives the worker something to do. mu is held.
+// enqueue gives the workers something to do. mu is held.
 func (in *Inbox) enqueue(j job) {
 	in.jobs = append(in.jobs, j)
 	in.signal()
@@ -22,42 +23,45 @@ func (in *Inbox) enqueue(j job) {
 func (in *Inbox) signal() {
 	select {
 	case in.work <- struct{}{}:
-	default: // it will look anyway
+	default: // somebody will look anyway
 	}
 }
 
-// worker does one job after another, so that one block at a time is in memory, until the Inbox is closed.
+// worker does one job after another until the Inbox is closed. There are several, which check whole blocks at once, but decode one after another.
 func (in *Inbox) worker() {
-	defer close(in.stopped)
-	var d decoder
 	for range in.work {
-		for in.next(&d) {
+		for in.next() {
 		}
 		in.mu.Lock()
 		closed := in.closed
 		in.mu.Unlock()
 		if closed {
+			in.signal() // to the next one
 			return
 		}
 	}
 }
 
 // next does a job, and reports whether there was one.
-func (in *Inbox) next(d *decoder) bool {
+func (in *Inbox) next() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.busy = false
 	if len(in.jobs) == 0 || in.closed {
-		*d = decoder{} // blocks are far between, or over
-		in.idle.Broadcast()
+		if in.busy == 0 {
+			in.decoder.free() // blocks are far between, or over
+			in.idle.Broadcast()
+		}
 		return false
 	}
 	j := in.jobs[0]
-	in.jobs = in.jobs[1:]
-	in.busy = true
-	if !j.o.done {
-		in.do(j, d)
+	if in.jobs = in.jobs[1:]; len(in.jobs) > 0 {
+		in.signal()
 	}
+	in.busy++
+	if !j.o.done {
+		in.do(j, &in.decoder)
+	}
+	in.busy--
 	return true
 }
 
@@ -99,8 +103,9 @@ func (in *Inbox) do(j job, d *decoder) {
 	}
 }
 
-// decoder decodes and verifies blocks, and keeps the memory for that: one block, on which several goroutines work.
+// decoder decodes and verifies blocks, and keeps the memory for that: one block, on which several goroutines work. Workers take turns at it.
 type decoder struct {
+	mu    sync.Mutex
 	code  coder
 	buf   []byte
 	index []int
@@ -109,30 +114,41 @@ type decoder struct {
 
 // block makes a block whole on disk of the symbols that are there, k at least, if that gives the right hash; if not it takes their marks away.
 func (d *decoder) block(s *stage, b int, have bitmap, want *[sha256.Size]byte) (good bool, err error) {
-	k, size := s.part.k(b), s.part.symbolBytes
-	missing := d.choose(have, k)
+	k := s.part.k(b)
+	if have.run(0, k) == k {
+		sum, err := hashBlock(s.data, &s.part, b)
+		if err == nil && sum != *want {
+			return false, s.forget(b)
+		}
+		return err == nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.choose(have, k)
 	if err := d.load(s, b, have); err != nil {
 		return false, err
 	}
-	if missing > 0 {
-		if err := d.code.prepare(k, size); err != nil {
-			return false, err
-		}
-		if err := d.code.each(func(c *fec.Bulk) error { return c.Reconstruct(d.buf, d.index) }); err != nil {
-			return false, err
-		}
+	if err := d.code.prepare(k, s.part.symbolBytes); err != nil {
+		return false, err
+	}
+	if err := d.code.each(func(c *fec.Bulk) error { return c.Reconstruct(d.buf, d.index) }); err != nil {
+		return false, err
 	}
 	if sha256.Sum256(d.buf[:s.part.blockBytes(b)]) != *want {
 		return false, s.forget(b)
 	}
-	if missing == 0 {
-		return true, nil
-	}
 	return true, d.store(s, b)
 }
 
+// free gives its memory back.
+func (d *decoder) free() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.code, d.buf, d.index, d.marks = coder{}, nil, nil, nil
+}
+
 // choose lists which symbols the block is made of: data in their places, and parity in the places of data that are missing.
-func (d *decoder) choose(have bitmap, k int) (missing int) {
+func (d *decoder) choose(have bitmap, k int) {
 	if cap(d.index) < k {
 		d.index = make([]int, k)
 	}
@@ -148,9 +164,7 @@ func (d *decoder) choose(have bitmap, k int) (missing int) {
 			panic("BUG: carousel: a full block lacks symbols")
 		}
 		d.index[i], parity = n, n+1
-		missing++
 	}
-	return missing
 }
 
 // loadRows is how many data symbols are read at once.
