@@ -122,6 +122,54 @@ func TestAnswerShare(t *testing.T) {
 	}
 }
 
+// After its last turn a source answers as long as it is asked and AnswerWait more, but no more packets than its turns had; then it ends.
+func TestAnswersEnd(t *testing.T) {
+	o := object(t, "file", random(1, 100_000), small)
+	var all []need
+	for b := range o.part.blocks {
+		all = append(all, need{b, 3})
+	}
+	for _, asked := range []int{0, 5, 1000} {
+		f := newFeed(t, SendConfig{Requests: &Requests{}, Turns: 2, AnswerWait: 3 * time.Second}, o)
+		n, answers, roots, ended := 0, int64(0), 0, time.Duration(0)
+		for {
+			if f.s.program.ended && ended == 0 {
+				ended = f.now
+			}
+			if ended > 0 && n < asked && f.now >= ended+time.Duration(n)*time.Second {
+				if n++; n%2 == 0 {
+					if _, err := f.s.program.ask(o.root.ID(), all, f.now); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			before := f.s.program.extra
+			b := f.next()
+			if b == nil {
+				break
+			}
+			if ended > 0 && f.s.program.extra < before {
+				answers++
+			}
+			if ended > 0 && kind(b[1]) == kindRoot {
+				roots++
+			}
+		}
+		after := f.now - ended
+		t.Logf("asked %d times: %d answers, %d roots, %v after the turns", asked/2, answers, roots, after)
+		switch want := int64(asked / 2 * len(all) * 3); {
+		case asked == 1000 && answers != 2*o.Symbols():
+			t.Errorf("asked for ever: %d answers, want %d", answers, 2*o.Symbols())
+		case asked < 1000 && answers != want:
+			t.Errorf("asked %d times: %d answers, want %d", asked/2, answers, want)
+		case asked == 1000 && after > time.Minute: // and goes on asking
+			t.Errorf("asked for ever: it ends after %v", after)
+		case asked == 0 && ((after-3*time.Second).Abs() > 10*time.Millisecond || roots < 3):
+			t.Errorf("not asked: it ends after %v and %d roots", after, roots)
+		}
+	}
+}
+
 // What is asked for that cannot be is refused, and changes nothing; what is absurd costs its share and no more.
 func TestForgedRequests(t *testing.T) {
 	o := object(t, "file", random(1, 200_000), small)
@@ -180,8 +228,8 @@ func TestForgedRequests(t *testing.T) {
 	if st := r.Stats(); st.Heard-heard > 10*requestRate+requestBurst || st.Limited < 9000 {
 		t.Errorf("%+v: %d of a flood were heard", st, st.Heard-heard)
 	}
-	for range 10_000 {
-		r.handle(ask(id, 0, 1), now.Add(time.Hour))
+	for i := range 10_000 {
+		r.handle(ask(id, 0, 1), now.Add(time.Duration(i)*time.Hour)) // nobody takes them
 	}
 	if len(r.pending) > requestBurst {
 		t.Errorf("%d requests wait", len(r.pending))
@@ -341,7 +389,7 @@ func TestAskThousand(t *testing.T) {
 		packet    = 500 * time.Microsecond
 	)
 	o := object(t, "file", random(1, 24*1000*256), ObjectConfig{SymbolBytes: 256, BlockSymbols: 1000})
-	f := newFeed(t, SendConfig{Requests: &Requests{}, Turns: 1}, o)
+	f := newFeed(t, SendConfig{Seed: 1, Requests: &Requests{}, Turns: 1}, o)
 	rng := newRand(7)
 	type receiver struct {
 		in *Inbox
@@ -523,6 +571,59 @@ func TestSilentBesideAsking(t *testing.T) {
 	in := newInbox(t, t.TempDir(), InboxConfig{})
 	if err := Ask(context.Background(), "udp", group, &AskConfig{Transport: &transport.Config{ReceiveOnly: true}}, in); err == nil {
 		t.Error("Ask with ReceiveOnly asks")
+	}
+}
+
+// When an asker asks: not while what comes is of use, nor for much while turns go on, nor where no offers come; but when little is missing and
+// hardly anything is of use, when nothing comes, and when the turns are over.
+func TestAskReasons(t *testing.T) {
+	root := Root{Bytes: 100 * 1000 * 64, code: code{64, 1000}}
+	for _, c := range []struct {
+		name    string
+		missing int  // blocks of 100
+		useful  int  // packets of 100
+		packets int  // a step of 20 ms
+		offers  bool // come
+		over    bool
+		want    bool
+	}{
+		{"of use", 5, 30, 10, true, false, false},
+		{"hardly of use", 5, 20, 10, true, false, true},
+		{"too much", 15, 20, 10, true, false, false},
+		{"nobody answers", 5, 20, 10, false, false, false},
+		{"silence", 50, 0, 0, true, false, true},
+		{"over", 100, 0, 0, true, true, true},
+		{"over, and offers no more", 100, 0, 0, false, true, false},
+		{"all there", 0, 0, 0, true, true, false},
+	} {
+		o := &incoming{root: root}
+		o.start(&manifest{code: root.code, bytes: root.Bytes})
+		for i := range o.blocks {
+			if i >= c.missing {
+				o.blocks[i].state = blockReady
+			}
+		}
+		o.offer.over, o.offers = c.over, 1
+		in := &Inbox{objects: map[ID]*incoming{{}: o}, order: []ID{{}}}
+		k := newAsker(AskConfig{BackOff: 500 * time.Millisecond, Receivers: 1, Last: 0.1}, newRand(1))
+		k.of[ID{}] = &asking{rate: 1, offers: 1, offerAt: -askOffer} // the one offer is an old one
+		asked := false
+		for now := time.Duration(0); now < 10*time.Second && !asked; now += askTick {
+			if n := int(now / askTick); c.offers && n%10 == 0 {
+				o.offers++
+			}
+			for range c.packets {
+				if n := in.stats.Stored + in.stats.Unneeded; n*uint64(c.useful)%100 < uint64(c.useful) {
+					in.stats.Stored++
+				} else {
+					in.stats.Unneeded++
+				}
+			}
+			asked = k.step(now, in) != nil
+		}
+		if asked != c.want {
+			t.Errorf("%s: asks: %v", c.name, asked)
+		}
 	}
 }
 

@@ -52,13 +52,12 @@ const (
 )
 
 const (
-	askWindow  = 64                      // packets that are judged together
-	askUse     = 4                       // if less than one in so many is of use it is time to ask
-	askSilence = 2 * time.Second         // without data, while offers come
-	askOffer   = 3 * time.Second         // after which an offer is old
-	askHold    = 1500 * time.Millisecond // without another offer, after which what was offered is over
-	askRepeat  = time.Second             // the first wait for an offer
-	askTries   = 8                       // requests in vain: four minutes
+	askWindow  = 64              // packets that are judged together
+	askUse     = 4               // if less than one in so many is of use it is time to ask
+	askSilence = 2 * time.Second // without data, while offers come
+	askOffer   = 3 * time.Second // after which an offer is old
+	askRepeat  = time.Second     // the first wait for an offer
+	askTries   = 8               // requests in vain: four minutes
 )
 
 func newAsker(cfg AskConfig, rng *rand.Rand) *asker {
@@ -152,7 +151,7 @@ func (k *asker) object(now time.Duration, a *asking, o *incoming, st *InboxStats
 		switch {
 		case len(missing) == 0:
 			a.idle(now, st)
-		case fresh && !covers(&o.offer, missing), now-a.offerAt > askHold:
+		case fresh && !covers(&o.offer, missing):
 			a.learn(missing)
 			k.backOff(now, a)
 		}

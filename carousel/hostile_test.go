@@ -347,7 +347,7 @@ func FuzzInbox(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3, 200, 4, 5, 6, 7, 100, 8, 9})
 	f.Fuzz(func(t *testing.T, script []byte) {
 		in := newInbox(t, t.TempDir(), InboxConfig{MaxObjects: 2, EarlyBytes: 2000})
-		s := newFeed(t, SendConfig{Seed: 1}, o)
+		s := newFeed(t, SendConfig{Seed: 1, Requests: &Requests{}}, o) // with offers
 		for i := 0; i+2 < len(script); i += 3 {
 			b := bytes.Clone(s.next())
 			if script[i] > 100 { // changed, with a right checksum

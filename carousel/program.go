@@ -136,7 +136,7 @@ func (p *program) end(now time.Duration) bool {
 	if p.ended || !p.over() {
 		return false
 	}
-	p.ended, p.asked = true, now
+	p.ended, p.asked, p.answer = true, now, 0
 	for i := range p.items {
 		it := &p.items[i]
 		p.offerSoon(it, now)
