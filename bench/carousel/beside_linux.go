@@ -17,11 +17,11 @@ import (
 
 // contender is a program, or a way to use it, that takes an object to receivers which are there from the start.
 type contender struct {
-	name    string
-	rival   *rival // nil: ours
-	repair  bool   // ours: receivers send NAKs
-	turns   int    // ours
-	command []string
+	name   string
+	rival  *rival // nil: ours
+	repair bool   // ours: receivers send NAKs
+	turns  int    // ours
+	quick  bool
 }
 
 // rival says how another program is started. Commands are templates, see fill.
@@ -58,10 +58,11 @@ var (
 )
 
 var contenders = []contender{
-	{name: "carousel silent"},
+	{name: "carousel silent", quick: true},
 	{name: "carousel with NAKs", repair: true},
-	{name: "UFTP", rival: &rival{uftpReceive, uftpSend, base}},
-	{name: "udpcast", rival: &rival{udpcastReceive, udpcastSend, udpcastFile}},
+	{name: "carousel once with NAKs", repair: true, turns: 1, quick: true},
+	{name: "UFTP", rival: &rival{uftpReceive, uftpSend, base}, quick: true},
+	{name: "udpcast", rival: &rival{udpcastReceive, udpcastSend, udpcastFile}, quick: true},
 	{name: "udpcast with parity", rival: &rival{udpcastReceive, append(udpcastSend[:len(udpcastSend):len(udpcastSend)], "--fec", "8x16/128"), udpcastFile}},
 }
 
@@ -77,7 +78,7 @@ func (b *bench) beside(ctx context.Context, r *Result, c contender, loss float64
 	if err := b.need(random, b.size); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second+time.Duration(float64(3*b.turn())/(1-loss)))
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second+time.Duration(float64(3*b.turn())/(1-loss)))
 	defer cancel()
 	if c.rival != nil {
 		return b.theirs(ctx, r, c.rival, loss)
@@ -104,6 +105,7 @@ func (b *bench) ours(ctx context.Context, r *Result, c contender, loss float64) 
 		return err
 	}
 	var last, sated int64
+	var dropped, missed, beyond float64
 	for _, p := range s.receivers {
 		done, err := p.await(ctx, saysDone)
 		if err != nil {
@@ -114,6 +116,9 @@ func (b *bench) ours(ctx context.Context, r *Result, c contender, loss float64) 
 			return err
 		}
 		last, sated = max(last, done.At), max(sated, all.At)
+		dropped = max(dropped, float64(done.Dropped))
+		missed = max(missed, float64(done.Missed))
+		beyond = max(beyond, overhead(float64(all.Got.Received), float64(all.Got.Symbols)))
 	}
 	wire, err := s.wire()
 	if err != nil {
@@ -124,6 +129,9 @@ func (b *bench) ours(ctx context.Context, r *Result, c contender, loss float64) 
 	r.note(figureWire, wire/1e6, "MB")
 	r.note("all packets there", seconds(sated-s.begun), "s")
 	r.note("sent until then", float64(s.satedBytes())/1e6, "MB")
+	r.note("packets beyond k", beyond, "%")
+	r.note("dropped by a socket", dropped, "packets")
+	r.note("missed by transport", missed, "packets")
 	r.note("prepared in", ready.Took.Seconds(), "s")
 	return s.verify()
 }

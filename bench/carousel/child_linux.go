@@ -29,6 +29,7 @@ const jobEnv = "RMCAST_CAROUSEL_JOB"
 type job struct {
 	Source  bool
 	Path    string    // what a source sends, or the directory that a receiver receives into
+	Temp    string    // where a source keeps its parity
 	Rate    flow.Rate // a source's
 	Repair  bool      // receivers send NAKs
 	Turns   int       // a source's; 0: for ever
@@ -44,6 +45,8 @@ type Event struct {
 	Got   packets
 	RSS   int64 // greatest, in bytes
 	Error string
+	// A receiver's, in the end: packets that the kernel dropped since its process was too slow, and that transport missed in all.
+	Dropped, Missed uint64
 }
 
 // packets counts packets of data of one object.
@@ -129,8 +132,8 @@ func child(text string) error {
 	if j.Source {
 		work = send
 	}
-	err := work(ctx, j, logger, begin, s)
-	last := Event{What: saysDone, RSS: greatestRSS()}
+	last, err := work(ctx, j, logger, begin, s)
+	last.What, last.RSS = saysDone, greatestRSS()
 	if err != nil && ctx.Err() == nil {
 		last.Error = err.Error()
 	}
@@ -140,42 +143,42 @@ func child(text string) error {
 }
 
 // send prepares the object, waits for the word, and sends until its turns are over or it is stopped.
-func send(ctx context.Context, j job, logger *slog.Logger, begin <-chan struct{}, s *speaker) error {
+func send(ctx context.Context, j job, logger *slog.Logger, begin <-chan struct{}, s *speaker) (last Event, err error) {
 	began := time.Now()
-	o, err := carousel.Open(ctx, j.Path, nil)
+	o, err := carousel.Open(ctx, j.Path, &carousel.ObjectConfig{TempDir: j.Temp})
 	if err != nil {
-		return err
+		return last, err
 	}
 	defer o.Close()
 	source, err := transport.DialContext(ctx, "udp4", group, &transport.Config{Interface: netem.LabInterface, Rate: j.Rate, Fixed: true, Logger: logger})
 	if err != nil {
-		return err
+		return last, err
 	}
 	defer source.Close()
 	s.say(Event{What: saysReady, Took: time.Since(began), Got: packets{Symbols: o.Symbols()}})
 	select {
 	case <-begin:
 	case <-ctx.Done():
-		return ctx.Err()
+		return last, ctx.Err()
 	}
 	if err := carousel.Send(ctx, source, &carousel.SendConfig{Seed: j.Seed, Turns: j.Turns}, o); err != nil {
-		return err
+		return last, err
 	}
-	return source.CloseContext(ctx)
+	return last, source.CloseContext(ctx)
 }
 
 // receive receives one object.
-func receive(ctx context.Context, j job, logger *slog.Logger, _ <-chan struct{}, s *speaker) error {
+func receive(ctx context.Context, j job, logger *slog.Logger, _ <-chan struct{}, s *speaker) (last Event, err error) {
 	in, err := carousel.NewInbox(j.Path, &carousel.InboxConfig{Logger: logger})
 	if err != nil {
-		return err
+		return last, err
 	}
 	defer in.Close()
 	l, err := transport.ListenContext(ctx, "udp4", group, &transport.Config{
 		Interface: netem.LabInterface, Unordered: true, ReceiveOnly: !j.Repair, Logger: logger,
 	})
 	if err != nil {
-		return err
+		return last, err
 	}
 	defer l.Close()
 	defer context.AfterFunc(ctx, func() { l.Close() })()
@@ -183,19 +186,22 @@ func receive(ctx context.Context, j job, logger *slog.Logger, _ <-chan struct{},
 	end := make(chan struct{})
 	var watch sync.WaitGroup
 	watch.Go(func() { tell(in, s, end) })
-	err = receiveFrom(ctx, l, in)
+	last, err = receiveFrom(ctx, l, in)
 	close(end)
 	watch.Wait()
-	return err
+	return last, err
 }
 
-func receiveFrom(ctx context.Context, l *transport.Listener, in *carousel.Inbox) error {
+func receiveFrom(ctx context.Context, l *transport.Listener, in *carousel.Inbox) (last Event, err error) {
 	r, err := l.AcceptReceiver()
 	if err != nil {
-		return err
+		return last, err
 	}
 	defer r.Close()
-	return carousel.Receive(ctx, r, in)
+	err = carousel.Receive(ctx, r, in)
+	st := r.Stats()
+	last.Dropped, last.Missed = st.Socket.KernelDrops+st.Socket.QueueDrops, st.Lost
+	return last, err
 }
 
 // tell says how far an Inbox is, and when it has all packets that it needs.
