@@ -106,10 +106,20 @@ func (d *delayRun) run(t *testing.T) (all, lost []time.Duration, sendings float6
 
 func quantile(d []time.Duration, q float64) time.Duration { return d[int(q*float64(len(d)-1))] }
 
+func mean(d []time.Duration) time.Duration {
+	sum := time.Duration(0)
+	for _, v := range d {
+		sum += v
+	}
+	return sum / time.Duration(len(d))
+}
+
 // Parity must not make messages late: at 10 messages a second and at 40 Mbit/s, 1 % loss and a round trip of 1 ms, 99 of 100 messages
-// are there within 2 ms of what replay alone takes. So are 999 of 1000, and 90 of 100 of those that were lost at first.
+// are there within 2 ms of what replay alone takes. So are 90 of 100 of those that were lost at first, and these are not later on average
+// by more than a round trip. (What lies beyond is a handful of lost repairs, each of which holds up
+// all messages behind it: 999 of 1000 of 32,000 are two such, and differ by 2 ms between two runs of the same.)
 func TestParityDelay(t *testing.T) {
-	const spare = 2 * time.Millisecond
+	const spare, meanSpare = 2 * time.Millisecond, time.Millisecond
 	for _, c := range []struct {
 		name     string
 		interval time.Duration
@@ -130,16 +140,13 @@ func TestParityDelay(t *testing.T) {
 				if len(a) != c.count*d.receivers || len(l) == 0 {
 					t.Fatalf("%s: %d messages were read, %d that were lost at first", mode.name, len(a), len(l))
 				}
-				is := [3]time.Duration{quantile(a, 0.99), quantile(a, 0.999), quantile(l, 0.9)}
-				t.Logf("%s: p50 %v, p99 %v, p99.9 %v, max %v; of the %d lost at first p50 %v, p90 %v, max %v; %.3f sendings",
-					mode.name, quantile(a, 0.5), is[0], is[1], quantile(a, 1), len(l), quantile(l, 0.5), is[2], quantile(l, 1), sendings)
-				for i := range is {
-					if mode.fec.Off {
-						was[i] = is[i]
-					} else if is[i] > was[i]+spare {
-						t.Errorf("%s: p99, p99.9, and p90 of the lost %v; replay %v", mode.name, is, was)
-						break
-					}
+				is := [3]time.Duration{quantile(a, 0.99), quantile(l, 0.9), mean(l)}
+				t.Logf("%s: p50 %v, p99 %v, p99.9 %v, max %v; of the %d lost at first p50 %v, p90 %v, max %v, mean %v; %.3f sendings",
+					mode.name, quantile(a, 0.5), is[0], quantile(a, 0.999), quantile(a, 1), len(l), quantile(l, 0.5), is[1], quantile(l, 1), is[2], sendings)
+				if mode.fec.Off {
+					was = is
+				} else if is[0] > was[0]+spare || is[1] > was[1]+spare || is[2] > was[2]+meanSpare {
+					t.Errorf("%s: p99, p90 and mean of the lost %v; replay %v", mode.name, is, was)
 				}
 			}
 		})
