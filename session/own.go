@@ -67,7 +67,7 @@ func (r *Receiver) alike(x *Receiver) bool {
 		return false
 	case r.naks.Len() > 0, x.naks.Len() > 0, r.repair != nil, x.repair != nil, r.parity != x.parity:
 		return false
-	case r.most != x.most, r.mostOf != x.mostOf: // the NCFs that all hear change them further
+	case r.most != x.most, r.mostOf != x.mostOf, r.stir != x.stir: // the NCFs that all hear change them further
 		return false
 	case r.heard != x.heard, r.spmSqn != x.spmSqn, r.lead != x.lead, r.trail != x.trail:
 		return false

@@ -13,7 +13,7 @@ func TestAlikeKnowsEveryField(t *testing.T) {
 		want string
 	}{
 		{Receiver{}, "Owner peers key window naks repair path nakPort spmrStep spmrs spmTime spms packets spmSqn staleSqn ours lead trail jump start slots losses pace clock " +
-			"heard spmAt grtt group rtt wait spmrAt spmrFrom answer parity most denials mostOf avoid loss report confirm accepted queued closed fin lost noNAKs reset read stats"},
+			"heard spmAt grtt group rtt wait spmrAt spmrFrom answer parity most denials mostOf avoid stir loss report confirm accepted queued closed fin lost noNAKs reset read stats"},
 		{Peers{}, "common rng table list last turn accept ready closed spare refused accepted gone"},
 		{reading{}, "offset skipTail first next bytes fault told toldWhy loose"},
 	} {

@@ -397,3 +397,57 @@ func TestParityOfNoMoreUse(t *testing.T) {
 	}
 	checkRepairing(t, e.r)
 }
+
+// Where nothing is lost for long nothing is kept. What is lost first then is asked for by number, and what is lost next by count.
+func TestParityAfterQuiet(t *testing.T) {
+	quiet := func() *edgeSource {
+		e := newEdgeSource(nil)
+		e.announce(0, seq.Num(0).Add(-1), 200*time.Millisecond, 0, 1)
+		b := make([]byte, 2000)
+		for n := range seq.Num(quietPackets) {
+			if e.data(1e6, n); n == quietPackets-10 {
+				e.announce(1e6, n, 200*time.Millisecond, 0, 1)
+				if _, ok := e.r.window.Kept(n); !ok {
+					t.Fatal("nothing is kept from the start on")
+				}
+			}
+			if _, err := e.r.ReadMessage(2e6, b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		e.announce(2e6, quietPackets-1, 200*time.Millisecond, 0, 1)
+		e.data(2e6, quietPackets)
+		if _, err := e.r.ReadMessage(2e6, b); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := e.r.window.Kept(quietPackets); ok {
+			t.Fatal("packets are kept after long quiet")
+		}
+		return e
+	}
+	const next = quietPackets + 1
+	t.Run("own loss", func(t *testing.T) {
+		e := quiet()
+		e.data(3e6, next+1)
+		e.wantMode(t, quietPackets, groupByNumber)
+		for n := seq.Num(next + 2); n < quietPackets+17; n++ {
+			if n != quietPackets+11 {
+				e.data(4e6, n)
+			}
+		}
+		e.wantMode(t, quietPackets+8, groupByCount)
+	})
+	t.Run("another's", func(t *testing.T) {
+		e := quiet()
+		p := e.head(next-1, testPort)
+		p.Type, p.Sqn = wire.TypeNCF, next-5
+		e.ps.Handle(3e6, forgedMeta, p)
+		for n := seq.Num(next); n < quietPackets+17; n++ {
+			if n != quietPackets+3 && n != quietPackets+11 {
+				e.data(4e6, n)
+			}
+		}
+		e.wantMode(t, quietPackets, groupByNumber)
+		e.wantMode(t, quietPackets+8, groupByCount)
+	})
+}

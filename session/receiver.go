@@ -62,6 +62,7 @@ type Receiver struct {
 	denials uint8   // in a row before avoid
 	mostOf  seq.Num // the latest group
 	avoid   seq.Num // groups shortly before it have no parity
+	stir    seq.Num // lead at the latest sign of repairs
 	loss    lossMeter
 	report  *reporting  // nil: the source does not adapt
 	confirm *confirming // nil: we take no part in confirmation
@@ -254,6 +255,7 @@ func (r *Receiver) handleNCF(now mono.Time, p *wire.Packet) {
 	if r.spms == 0 || p.Flags&wire.FlagParity != 0 {
 		return
 	}
+	r.stirred()
 	for _, n := range p.Numbers(r.peers.nums[:0]) {
 		if d, ok := r.naks.NCF(now, n); ok {
 			r.rtt.Sample(d)

@@ -93,7 +93,8 @@ const (
 	maxFreeGroups = 32
 	maxFreeBytes  = 256 << 10 // of parity in one of them
 	mostDecay     = 16
-	mostDenials   = 4 // in a row: 15 groups after one that has no parity are asked for by number then
+	quietPackets  = 4096 // without a loss or a repair: nothing is kept any more
+	mostDenials   = 4    // in a row: 15 groups after one that has no parity are asked for by number then
 )
 
 // usesParity reports whether losses are asked for by count where that pays: not where nobody else is there to whom the answer
@@ -165,18 +166,36 @@ func (r *Receiver) handleParitySPM(now mono.Time, p *wire.Packet) {
 	}
 }
 
-// keep has the window keep what parity may need.
+// keep has the window keep what parity may need, but while nobody misses anything: it would go through as much memory as groups have, in
+// place of the same packet's over and over. What is lost first after that is asked for by number.
 func (r *Receiver) keep() {
 	k := 0
-	if r.usesParity() {
+	if r.usesParity() && (r.parity.ahead > 0 || !r.quiet()) {
 		k = r.parity.groupSize()
 	}
 	r.window.Keep(k)
 }
 
+// quiet reports whether nothing is missing, and there has been no sign of repairs for long.
+func (r *Receiver) quiet() bool {
+	if r.repair != nil || r.lead.Sub(r.stir) < quietPackets {
+		return false
+	}
+	r.stir = r.lead.Add(-quietPackets) // lest the numbers go round
+	return true
+}
+
+// stirred notes that somebody misses something.
+func (r *Receiver) stirred() {
+	if r.stir = r.lead; r.parity.shift > 0 {
+		r.keep()
+	}
+}
+
 // handleParityNCF takes the source's word that parity is coming, or that there is none (RFC 3208, 11.8; see Source.sendParityNCF).
 func (r *Receiver) handleParityNCF(now mono.Time, p *wire.Packet) {
 	r.stats.NCFs++
+	r.stirred()
 	k := r.parity.groupSize()
 	denied := p.Options.Set.Has(wire.OptCurrTGSize) && p.Options.CurrTGSize == 0
 	for _, n := range p.Numbers(r.peers.nums[:0]) {
@@ -247,6 +266,7 @@ func (r *Receiver) noteGap(now mono.Time, gap seq.Range, lead seq.Num) {
 	if !r.usesParity() {
 		return
 	}
+	r.stirred()
 	if r.repair == nil {
 		r.repair = r.peers.newRepairing(r)
 	}
@@ -290,11 +310,20 @@ func (r *Receiver) enter(base seq.Num) *receiverGroup {
 		g = new(receiverGroup)
 	}
 	g.base, g.mode, g.top, g.expect, g.at = base, groupOpen, 0, 0, mono.Never
-	if base.Less(r.avoid) && r.avoid.Sub(base) <= r.avoidance() {
+	if base.Less(r.avoid) && r.avoid.Sub(base) <= r.avoidance() || !r.keptAt(base) {
 		g.mode = groupByNumber
 	}
 	q.groups = slices.Insert(q.groups, i, g)
 	return g
+}
+
+// keptAt reports whether n is still to come or to be released, or is kept: if not so of the first of a group, that has no use for parity.
+func (r *Receiver) keptAt(n seq.Num) bool {
+	if r.window.State(n) == window.Missing || !n.Less(r.window.End()) {
+		return true
+	}
+	_, ok := r.window.Kept(n)
+	return ok
 }
 
 func (r *Receiver) search(base seq.Num) (int, bool) {

@@ -143,7 +143,7 @@ func (r *Receiver) begin(p *wire.Packet) {
 		r.window.Start(r.start)
 		r.lead = r.start.Add(-1)
 	}
-	r.trail = r.start
+	r.trail, r.stir = r.start, r.lead
 }
 
 // open begins to work for a source that was accepted: its window may grow, and what is missing is asked for. Until then a
