@@ -45,6 +45,7 @@ type sourcePace struct {
 
 	ignored  bool        // the packet at hand comes from a receiver that is not followed,
 	mute     bool        // or from one that does not report
+	left     bool        // somebody is not followed any more, and what it said is still to be forgotten
 	forgetAt mono.Time   // when what those said may be forgotten again
 	spare    flow.Pacer  // what those may have repaired, all together
 	spared   []seq.Num   // what will be for their sake, at most mostSpared

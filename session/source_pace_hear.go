@@ -14,9 +14,7 @@ func (s *Source) hear(now mono.Time, m Meta, p *wire.Packet) bool {
 		return true
 	}
 	served := s.hearReport(now, m, p)
-	if s.pace.ignored {
-		s.forgetSlow(now)
-	}
+	s.forgetSlow(now)
 	if served && p.Type == wire.TypeNAK {
 		s.limit(now, m.From)
 	}
@@ -124,6 +122,7 @@ func (s *Source) tellGroup(now mono.Time) {
 			s.traceID(now, EventSlow, id)
 			if !q.group.Follows(e.From) {
 				s.repairs.SetShareOf(now, e.From, q.slowShare())
+				q.left, q.forgetAt = true, now
 			}
 			q.gone = q.gone || id == q.acker
 		case flow.GroupRecovered:
@@ -131,6 +130,7 @@ func (s *Source) tellGroup(now mono.Time) {
 		case flow.GroupEvicted:
 			s.traceID(now, EventEvicted, id)
 			s.repairs.SetShareOf(now, e.From, q.slowShare())
+			q.left, q.forgetAt = true, now
 			q.gone = q.gone || id == q.acker
 			s.tellEvicted(now, id)
 		}

@@ -85,14 +85,22 @@ func (s *Source) resent(now mono.Time, n seq.Num) {
 	s.window.Resent(now, n)
 }
 
-// forgetSlow has round trips and lateness of NAKs measured anew when a receiver is heard that is not followed, once in a while: what it said
-// before, from behind a queue of its own, would hold the window for all others until it fades.
+// forgetSlow has round trips and lateness of NAKs measured anew once a receiver is not followed any more, and once in a while when such a one
+// is heard: what it said before, from behind a queue of its own, would hold the window for all others until it fades.
 func (s *Source) forgetSlow(now mono.Time) {
-	if now < s.pace.forgetAt {
+	q := s.pace
+	if now < q.forgetAt || !q.ignored && !q.left {
 		return
 	}
-	s.pace.forgetAt = now.Add(forgetSpacing)
-	if rtt := s.pace.control.State().RTT * 5 / 4; rtt > 0 && rtt < s.grtt.Value(now) {
+	rtt := q.control.State().RTT * 5 / 4
+	if rtt == 0 {
+		return // whoever sets the pace from now on did not report yet
+	}
+	if q.left {
+		s.effort = effort{} // it was mostly for that one
+	}
+	q.forgetAt, q.left = now.Add(forgetSpacing), false
+	if rtt < s.grtt.Value(now) {
 		s.grtt.Init(rtt)
 		s.lag.Init(rtt)
 		s.bound(now)

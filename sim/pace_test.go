@@ -218,6 +218,30 @@ func TestPacePolicies(t *testing.T) {
 	}
 }
 
+// What was heard of one that is not followed any more, from behind its queue, does not make packets stay in the window for longer: the rate
+// is that of the path to the others at once.
+func TestPaceForgets(t *testing.T) {
+	for _, mode := range []flow.SlowMode{flow.FollowSlowest, flow.Evict} {
+		n := newPaced(t, func(c *session.SourceConfig) {
+			c.Slots, c.GroupSize = 8192, 1000 // at 100 Mbit/s the window lasts for a second
+			c.Congestion.Slow = flow.Slow{Mode: mode, Floor: 5 * flow.Mbps}
+		})
+		fast := n.behind(4, 100*flow.Mbps, nil)
+		n.behind(1, 2*flow.Mbps, nil)
+		left := func() bool { return n.count(session.EventSlow)+n.count(session.EventEvicted) > 0 }
+		for i := 0; i < 100 && !left(); i++ {
+			n.run(100 * time.Millisecond)
+		}
+		if !left() {
+			t.Fatalf("%v: it is followed for 10 s", mode)
+		}
+		n.run(500 * time.Millisecond)
+		if r := n.reads(fast, 2*time.Second); r < 90*flow.Mbps {
+			t.Errorf("%v: the others read %v", mode, r)
+		}
+	}
+}
+
 // Transfers end, whole, with loss both ways, tiny windows, and messages with pauses.
 func TestPaceEnds(t *testing.T) {
 	for _, tt := range []struct {
