@@ -32,7 +32,7 @@ func newFeed(t testing.TB, cfg SendConfig, objects ...*Object) *feed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &feed{t: t, s: newSending(c, objects)}
+	return &feed{t: t, s: newSending(c, objects, 1)}
 }
 
 // next returns the next packet, or nil when all is sent.

@@ -73,7 +73,7 @@ func receiveUntilKilled(arg string) error {
 		resumed = l[0].Resumed
 	}
 	fmt.Println("resumed", resumed, o.Symbols())
-	s := newSending(SendConfig{Seed: n, RootInterval: defaultRootInterval, ParityFirst: n%2 == 0}, []*Object{o})
+	s := newSending(SendConfig{Seed: n, RootInterval: defaultRootInterval, ParityFirst: n%2 == 0}, []*Object{o}, 1)
 	rng := rand.New(rand.NewPCG(n, 3))
 	start := time.Now()
 	for i := 0; ; i++ {

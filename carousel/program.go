@@ -9,9 +9,10 @@ import (
 // no clock: now is the time since Send began, and does not go back.
 type program struct {
 	cfg    SendConfig
+	layers int
 	items  []item
 	shares shares
-	packet int64 // that were sent
+	packet int64 // that were sent, on the lowest layer
 	credit int   // data packets that manifests have not used
 	pass   int   // the item whose manifest had a packet last
 
@@ -53,6 +54,7 @@ type action struct {
 	item          int
 	kind          kind
 	block, symbol int
+	layer         int
 	begins        bool // the first packet of a turn
 	answer        bool // it was asked for
 }
@@ -69,8 +71,8 @@ const (
 	never         = time.Duration(1<<63 - 1)
 )
 
-func newProgram(cfg SendConfig) *program {
-	return &program{cfg: cfg, credit: (manifestShare - 1) * manifestBurst}
+func newProgram(cfg SendConfig, layers int) *program {
+	return &program{cfg: cfg, layers: layers, credit: (manifestShare - 1) * manifestBurst}
 }
 
 // add enters an object, whose first turn begins at packet start.
@@ -294,7 +296,9 @@ func (p *program) manifest(i int) action {
 func (p *program) data(i int) action {
 	it := &p.items[i]
 	a := action{item: i, kind: kindData, begins: it.order.next == 0}
+	cycle := it.order.turn / it.order.cycle
 	a.block, a.symbol = it.order.take()
+	a.layer = layerOf(a.symbol, cycle, p.layers)
 	if it.order.next == 0 { // the turn is over
 		if p.cfg.Turns > 0 {
 			it.rootDue = true // a few turns of something small are over before a root is due
@@ -302,6 +306,9 @@ func (p *program) data(i int) action {
 		if it.over = it.order.turn == p.cfg.Turns; it.over {
 			p.shares.leave(i)
 		}
+	}
+	if a.layer > 0 {
+		return a // all else is about the lowest
 	}
 	p.credit = min(p.credit+1, (manifestShare-1)*manifestBurst)
 	p.answer = min(p.answer+p.cfg.AnswerShare/(1-p.cfg.AnswerShare), answerBurst)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/transport"
 )
 
@@ -14,6 +15,14 @@ import (
 // context ends, and returns its error. nil cfg: for ever. s has the pace: where receivers are silent its Config should have Rate and Fixed, as
 // they do not report what they get. It ought to have nothing else to send meanwhile. Send does not close s.
 func Send(ctx context.Context, s *transport.Source, cfg *SendConfig, objects ...*Object) error {
+	return SendLayers(ctx, []*transport.Source{s}, cfg, objects...)
+}
+
+// SendLayers sends objects as Send does, but on several groups at once, for receivers behind unlike links: each takes as many of them, from the first on,
+// as its link bears (ReceiveLayers). The second has as much data as the first, and each further one as much as all before it; what goes on one goes on no other, so
+// that what comes on several adds up. The sources should have rates in that proportion, r, r, 2r, 4r and so on, all Fixed: the one that is
+// slowest in proportion sets the pace of all. Announcements, manifests and answers go on the first.
+func SendLayers(ctx context.Context, layers []*transport.Source, cfg *SendConfig, objects ...*Object) error {
 	c, err := cfg.withDefaults()
 	if err != nil {
 		return err
@@ -21,15 +30,23 @@ func Send(ctx context.Context, s *transport.Source, cfg *SendConfig, objects ...
 	if len(objects) == 0 {
 		return errors.New("carousel: nothing to send")
 	}
+	if len(layers) < 1 || len(layers) > flow.MaxLayers {
+		return fmt.Errorf("carousel: %d layers, want 1 to %d", len(layers), flow.MaxLayers)
+	}
+	deadline := func(t time.Time) {
+		for _, s := range layers {
+			_ = s.SetWriteDeadline(t)
+		}
+	}
 	over := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(over)
-		_ = s.SetWriteDeadline(time.Unix(0, 1)) // ends a write that waits
+		deadline(time.Unix(0, 1)) // ends a write that waits
 	})
-	err = newSending(c, objects).run(ctx, s)
+	err = newSending(c, objects, len(layers)).run(ctx, layers)
 	if !stop() {
 		<-over
-		_ = s.SetWriteDeadline(time.Time{})
+		deadline(time.Time{})
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -45,6 +62,7 @@ type sending struct {
 	body    []byte
 	packet  []byte
 	queue   queue
+	leads   []lead // of each of several layers
 	heard   []request
 }
 
@@ -82,12 +100,34 @@ func (q *queue) wrote(to *transport.Source) error {
 	return nil
 }
 
-func newSending(cfg SendConfig, objects []*Object) *sending {
+// lead bounds how far one of several layers is written ahead of what it sends. To wait until all is sent, as queue does, would leave the other layers
+// without anything to send.
+type lead struct {
+	packets int // that may be written until it is looked at again
+}
+
+const (
+	leadTime = 100 * time.Millisecond
+	leadWait = 5 * time.Millisecond
+)
+
+// wrote counts a packet, and waits while more wait than are sent in leadTime. A source that fails does not wait, and says so when it is written to.
+func (l *lead) wrote(ctx context.Context, to *transport.Source) {
+	for l.packets--; l.packets < 0 && ctx.Err() == nil; {
+		st := to.Stats()
+		most := max(2, int(st.Rate.Bytes(leadTime)/1500))
+		if l.packets = (most - st.Unsent) / 2; l.packets < 0 {
+			time.Sleep(leadWait)
+		}
+	}
+}
+
+func newSending(cfg SendConfig, objects []*Object, layers int) *sending {
 	rng := rand.New(rand.NewPCG(cfg.Seed, 0x5eed))
 	if cfg.Seed == 0 {
 		rng = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	}
-	s := &sending{program: newProgram(cfg), objects: objects}
+	s := &sending{program: newProgram(cfg, layers), objects: objects}
 	for _, o := range objects {
 		start := int64(0)
 		if o.part.symbols > 0 {
@@ -99,9 +139,10 @@ func newSending(cfg SendConfig, objects []*Object) *sending {
 	return s
 }
 
-func (s *sending) run(ctx context.Context, to *transport.Source) error {
+func (s *sending) run(ctx context.Context, layers []*transport.Source) error {
 	start := time.Now()
 	s.queue = queue{most: queueLeast, empty: start}
+	s.leads = make([]lead, len(layers))
 	requests := s.program.cfg.Requests
 	for ctx.Err() == nil {
 		if requests != nil {
@@ -110,7 +151,7 @@ func (s *sending) run(ctx context.Context, to *transport.Source) error {
 		a, wait, ok := s.program.next(time.Since(start))
 		if !ok {
 			if wait == 0 {
-				return to.Flush()
+				return flush(layers)
 			}
 			select {
 			case <-time.After(wait):
@@ -123,14 +164,28 @@ func (s *sending) run(ctx context.Context, to *transport.Source) error {
 		if err != nil {
 			return fmt.Errorf("carousel: %s: %w", s.objects[a.item].root.Name, err)
 		}
-		if err = to.WriteMessage(b); err == nil {
+		to := layers[a.layer]
+		switch err = to.WriteMessage(b); {
+		case err != nil:
+		case len(layers) == 1:
 			err = s.queue.wrote(to)
+		default:
+			s.leads[a.layer].wrote(ctx, to)
 		}
 		if err != nil {
 			return fmt.Errorf("carousel: %w", err)
 		}
 	}
 	return ctx.Err()
+}
+
+func flush(layers []*transport.Source) error {
+	for _, s := range layers {
+		if err := s.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // attend enters what receivers asked for since it was last called.

@@ -180,6 +180,16 @@ func (l *Layers) leave(now mono.Time, p float64) {
 	l.begin(now)
 }
 
+// Fail tells that the layer that Report had just said to join could not be: it counts as too much.
+func (l *Layers) Fail(now mono.Time) {
+	if l.level > 1 {
+		l.fail(now, l.level)
+		l.level--
+		l.testing = false
+		l.begin(now)
+	}
+}
+
 // fail keeps a level from being tried for a while, somewhat at random: receivers behind one link should not try at once.
 func (l *Layers) fail(now mono.Time, level int) {
 	b := &l.backoff[level]
