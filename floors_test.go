@@ -39,7 +39,7 @@ const (
 	multicast = "golang.org/x/net/ipv4 golang.org/x/net/ipv6"
 
 	machines = "wire window nack fec flow "
-	roof     = "carousel transport session " + machines + "seq mono dgram netem sim channel " +
+	roof     = "carousel demand transport session " + machines + "seq mono dgram netem sim channel " +
 		"internal/gate internal/ring internal/invariant " + unix + " " + windows
 )
 
@@ -60,6 +60,7 @@ var floors = map[string]imports{
 	"session":   may(machines+"seq mono internal/invariant", "internal/testvec"),
 	"transport": may("session "+machines+"seq mono dgram internal/gate internal/ring internal/invariant", "netem internal/testvec "+nettest+" "+unix),
 	"carousel":  may("transport fec flow wire seq mono", "netem dgram"),
+	"demand":    may("transport flow dgram "+multicast, "netem carousel"),
 
 	"dgram":       may(multicast+" "+unix+" "+windows, netlink),
 	"netem":       may("dgram " + netlink + " " + nftables + " " + ethtool + " " + unix),

@@ -1,6 +1,7 @@
 package carousel
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"time"
@@ -65,8 +66,19 @@ type SendConfig struct {
 	// packets as answers then as it sent in turns at most. Negative: not at all. Zero: 5 s with Requests.
 	AnswerWait time.Duration
 
+	// Demand says whether anybody listens (package demand has one). While nobody does nothing is sent but the source's own SPMs; who comes then hears an
+	// announcement at once. Duration goes on meanwhile. Nil: somebody always does.
+	Demand Demand
+
 	// Seed decides the places where the objects' first turns begin. Zero: they are random.
 	Seed uint64
+}
+
+// Demand knows whether anybody wants what is sent.
+type Demand interface {
+	Wanted() bool
+	// Wait returns nil when somebody does, or an error, which ends Send.
+	Wait(ctx context.Context) error
 }
 
 // InboxConfig says what an Inbox takes. In each field zero means the default that its comment names.

@@ -148,6 +148,9 @@ func (s *sending) run(ctx context.Context, layers []*transport.Source) error {
 		if requests != nil {
 			s.attend(requests, time.Since(start))
 		}
+		if err := s.wanted(ctx, layers, start); err != nil {
+			return err
+		}
 		a, wait, ok := s.program.next(time.Since(start))
 		if !ok {
 			if wait == 0 {
@@ -177,6 +180,30 @@ func (s *sending) run(ctx context.Context, layers []*transport.Source) error {
 		}
 	}
 	return ctx.Err()
+}
+
+// wanted waits until somebody wants what is sent, or Duration is over.
+func (s *sending) wanted(ctx context.Context, layers []*transport.Source, start time.Time) error {
+	cfg := &s.program.cfg
+	if cfg.Demand == nil || cfg.Demand.Wanted() {
+		return nil
+	}
+	if err := flush(layers); err != nil {
+		return err
+	}
+	inner, cancel := ctx, context.CancelFunc(func() {})
+	if cfg.Duration > 0 {
+		inner, cancel = context.WithDeadline(ctx, start.Add(cfg.Duration))
+	}
+	defer cancel()
+	err := cfg.Demand.Wait(inner)
+	switch {
+	case err == nil || ctx.Err() == nil && inner.Err() != nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return fmt.Errorf("carousel: %w", err)
 }
 
 func flush(layers []*transport.Source) error {

@@ -53,6 +53,7 @@ const (
 	closeDelay    = 10 * time.Millisecond  // a group that gets no more data is closed after this
 	replanSpacing = 10 * time.Millisecond  // between SPMs of parity that only tell of another plan, and between looking for one
 	paritySpacing = 250 * time.Millisecond // between SPMs of parity that tell of no plan,
+	parityIdle    = 8 * time.Second        // or of an idle source at all,
 	firstSPMs     = 3                      // but for the first ones, and those after another plan began
 )
 

@@ -9,10 +9,11 @@ import (
 	"github.com/rmcast/rmcast/wire"
 )
 
-// wantParitySPM has an SPM of parity go with one that left. While there is nothing to tell but that there is parity, one goes now and then.
-func (s *Source) wantParitySPM(now mono.Time) {
+// wantParitySPM has an SPM of parity go with one that left. While there is nothing to tell but that there is parity, one goes now and then; and of a
+// source that is idle, one in a few that nobody asked for.
+func (s *Source) wantParitySPM(now mono.Time, idle bool) {
 	q := s.parity
-	if q == nil || s.end.reset {
+	if q == nil || s.end.reset || idle && q.spms == firstSPMs && now < q.spmAt.Add(parityIdle) {
 		return
 	}
 	if q.plan.Hold > 0 || q.plan.Proactive > 0 || q.spms < firstSPMs || now >= q.spmAt.Add(paritySpacing) {

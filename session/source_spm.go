@@ -37,6 +37,11 @@ func newSPMSchedule(now mono.Time, cfg SourceConfig) spmSchedule {
 
 func (c *spmSchedule) deadline() mono.Time { return min(c.ambientAt, c.heartbeatAt, c.askedAt) }
 
+// idle reports whether nothing is told but that the source is there, and nobody asked.
+func (c *spmSchedule) idle(now mono.Time) bool {
+	return c.heartbeatAt == mono.Never && !c.flowing && now < c.askedAt
+}
+
 func (c *spmSchedule) due(now mono.Time) bool {
 	return now >= c.deadline()
 }
@@ -105,6 +110,7 @@ func (s *Source) spmHead(now mono.Time) *wire.Packet {
 // sendSPM writes one SPM.
 func (s *Source) sendSPM(now mono.Time, t *Transmit) bool {
 	s.countAnswers(now)
+	idle := s.spm.idle(now)
 	grtt := s.grtt.Value(now)
 	p := s.spmHead(now)
 	o := &p.Options
@@ -129,7 +135,7 @@ func (s *Source) sendSPM(now mono.Time, t *Transmit) bool {
 	s.spm.sent(now, grtt)
 	s.confirmTold(now)
 	s.endingSent(now)
-	s.wantParitySPM(now)
+	s.wantParitySPM(now, idle)
 	return true
 }
 
