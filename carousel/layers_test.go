@@ -92,20 +92,23 @@ func sendLayers(ctx context.Context, t *testing.T, sources []*transport.Source, 
 	}
 }
 
-// Receivers behind links of one to ten, and behind none, get most of what theirs bears from one source, at the same time, and say nothing.
+// Receivers behind links of one to a hundred, and behind none, get most of what theirs bears from one source, at the same time, and say nothing.
 func TestLayersUnlikeLinks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds of processor time")
+	}
 	bubble(t, func(t *testing.T, w *world) {
-		const layers, r = 6, 600 * flow.Kbps
+		const layers, r = 9, 600 * flow.Kbps
 		w.watch()
 		o := object(t, "file", random(1, 4<<20), ObjectConfig{BlockSymbols: 1000})
 		ctx, cancel := context.WithCancel(context.Background())
 		var sending, receiving sync.WaitGroup
 		sources := w.dialLayers(1, layers, r)
 		sending.Go(func() { sendLayers(ctx, t, sources, o) })
-		for i, link := range []flow.Rate{flow.Mbps, 10 * flow.Mbps, 0} {
+		for i, link := range []flow.Rate{flow.Mbps, 10 * flow.Mbps, 100 * flow.Mbps, 0} {
 			host := byte(10 + i)
 			if link > 0 {
-				w.host(host).SetIngress(netem.Impairment{Rate: int64(link), Limit: 20})
+				w.host(host).SetIngress(netem.Impairment{Rate: int64(link), Limit: int(max(link.Bytes(20*time.Millisecond)/1500, 32))})
 			} else {
 				link = r << (layers - 1)
 			}

@@ -18,7 +18,8 @@
 // A receiver that must not send (transport's ReceiveOnly) is heard all the same where its kernel's reports reach the source: on the same link, without a
 // switch between that keeps reports from all but routers (MLD and IGMP snooping). That is Config.Reports. It takes a raw socket (CAP_NET_RAW).
 // A report is believed for 260 s (RFC 3810, 9.4), and repeated when a router or switch asks; where none does, one that only listens is forgotten then.
-// Other sources of the group that listen for requests on other hosts of the link look like receivers, too.
+// What this host's own kernel says is passed over, as a source that listens for requests is on its group itself: receivers on the source's host have
+// to say in the group that they want something. For the same reason other sources of the group on other hosts look like receivers, if they listen.
 //
 // It trusts who speaks: anybody who may send to the group can make the source send, as anybody can who joins it.
 package demand

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"golang.org/x/net/ipv4"
@@ -17,6 +18,7 @@ import (
 // reports hears the reports that kernels send of a group.
 type reports struct {
 	conn net.PacketConn
+	own  []net.IP // when it began; it may have got others since
 	done chan struct{}
 }
 
@@ -62,7 +64,7 @@ func listenReports(group string, cfg *transport.Config, report func(host netip.A
 		conn.Close()
 		return nil, errors.Join(errors.New("demand: no interface hears reports"), joined)
 	}
-	r := &reports{conn: conn, done: make(chan struct{})}
+	r := &reports{conn: conn, own: ownAddresses(), done: make(chan struct{})}
 	go r.read(v6, addr, report)
 	return r, nil
 }
@@ -120,6 +122,17 @@ func joiner(conn net.PacketConn, v6 bool, group netip.Addr) func(*net.Interface)
 	}
 }
 
+// ownAddresses returns this host's addresses: its own listening, as for requests, is on the group, too, and its kernel hears itself.
+func ownAddresses() (all []net.IP) {
+	list, _ := net.InterfaceAddrs()
+	for _, a := range list {
+		if n, ok := a.(*net.IPNet); ok {
+			all = append(all, n.IP)
+		}
+	}
+	return all
+}
+
 func (r *reports) close() error {
 	err := r.conn.Close()
 	<-r.done
@@ -143,7 +156,7 @@ func (r *reports) read(v6 bool, group netip.Addr, report func(netip.Addr, bool))
 			continue
 		}
 		host, _ := netip.AddrFromSlice(a.IP)
-		if speaks, on := membership(b[:n], v6, group); speaks {
+		if speaks, on := membership(b[:n], v6, group); speaks && !slices.ContainsFunc(append(ownAddresses(), r.own...), a.IP.Equal) {
 			report(host.Unmap(), on)
 		}
 	}
