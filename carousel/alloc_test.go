@@ -1,6 +1,7 @@
 package carousel
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 )
@@ -67,11 +68,11 @@ func BenchmarkBlock(b *testing.B) {
 				}
 			}
 			of := in.objects[o.root.ID()]
-			have, four := of.blocks[0].have, [4]byte{}
+			have := of.blocks[0].have
 			for { // the last one past the Inbox, which would decode
 				h, payload, _ := parsePacket(f.next())
 				if h.kind == kindData && !have.has(h.symbol) {
-					if err := of.stage.put(0, h.symbol, payload, max(1, h.sum), true, &four); err != nil {
+					if err := errors.Join(of.stage.put(0, h.symbol, payload, max(1, h.sum), true, have), of.stage.flush(0)); err != nil {
 						b.Fatal(err)
 					}
 					have.set(h.symbol)

@@ -42,8 +42,8 @@
 //	                        /marks      a checksum for each symbol that is there
 //	<directory>/<name>                  in the end: data, renamed
 //
-// In memory are only bitmaps of open blocks, and one block while it is decoded. A block is complete when its SHA-256 is that of the manifest, or else
-// it is thrown away and taken again. A process that is killed loses nothing but the packets it had not read: the next one checks each symbol that is
+// In memory are only bitmaps of open blocks, symbols on their way to the disk, and one block while it is decoded. A block is complete when its SHA-256 is that of the manifest, or else
+// it is thrown away and taken again. Symbols are written several at once, and a process that is killed loses what it had not read or written, 1.5 MB at most: the next one checks each symbol that is
 // marked against its checksum, each complete block against its hash, and takes what is missing, from whatever source. A mark is written after
 // its symbol; what a power cut does to their order the checksums tell.
 //
@@ -54,7 +54,7 @@
 //	Object, sending                                      the source's files, parity, and what to send next; the clock is Send's
 //	Requests                                             the source's ear: a Listener, and what it heard
 //	Inbox                                                the lock; goroutines that verify, decode (one block at a time) and rename; what is limited
-//	incoming, stage                                      one object: its state, and its files; guarded by the Inbox's lock
+//	incoming, stage, pending                             one object: its state, its files, and what is not written yet; guarded by the Inbox's lock
 //
 // # Safety
 //

@@ -27,7 +27,6 @@ type Inbox struct {
 	stats    InboxStats
 	closed   bool
 	finished map[ID]bool // objects that are complete or failed, up to Count
-	four     [4]byte
 
 	jobs    []job
 	work    chan struct{} // there is a job, or the Inbox is closed
@@ -152,6 +151,19 @@ func (in *Inbox) Err() error {
 		errs = append(errs, in.objects[id].err)
 	}
 	return errors.Join(errs...)
+}
+
+// flush writes what is on its way to the disk.
+func (in *Inbox) flush() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, id := range in.order {
+		if o := in.objects[id]; o.stage != nil && !o.done && o.left > 0 {
+			if err := o.stage.flushAll(); err != nil {
+				in.fail(o, err)
+			}
+		}
+	}
 }
 
 // settle waits until the workers have nothing to do.
@@ -552,13 +564,18 @@ func (in *Inbox) dataSymbol(o *incoming, h head, payload []byte) {
 		in.stats.Duplicate++
 		return
 	}
-	if err := o.stage.put(h.block, h.symbol, payload, max(1, h.sum), !bl.dirty, &in.four); err != nil {
+	err := o.stage.put(h.block, h.symbol, payload, max(1, h.sum), !bl.dirty, bl.have)
+	full := bl.held+1 == o.part.k(h.block)
+	if full && err == nil {
+		err = o.stage.flush(h.block)
+	}
+	if err != nil {
 		in.fail(o, err)
 		return
 	}
 	in.stats.Stored++
 	bl.have.set(h.symbol)
-	if bl.held++; bl.held == o.part.k(h.block) {
+	if bl.held++; full {
 		bl.state = blockFull
 		in.enqueue(job{o, h.block})
 	}

@@ -28,6 +28,7 @@ func Receive(ctx context.Context, r *transport.Receiver, in *Inbox) error {
 		_ = r.SetReadDeadline(time.Unix(0, 1))
 	}()
 	err := in.take(inner, r)
+	in.flush()
 	cancel()
 	<-watched
 	_ = r.SetReadDeadline(time.Time{})

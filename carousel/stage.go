@@ -28,6 +28,7 @@ type stage struct {
 	root          *os.Root // of the stage
 	parity, marks *os.File
 	padded        []byte // a symbol
+	pending       *pending
 }
 
 func stageName(id ID) string { return stagePrefix + id.String() }
@@ -59,7 +60,7 @@ func openStage(dir *os.Root, id ID, m *manifest, mostOpen int) (*stage, error) {
 	}
 	part := m.partition()
 	return &stage{
-		id: id, part: part, root: root, padded: make([]byte, part.symbolBytes),
+		id: id, part: part, root: root, padded: make([]byte, part.symbolBytes), pending: newPending(&part),
 		data: newTree(root, stageData, m.entries, os.O_RDWR, mostOpen),
 	}, nil
 }
@@ -100,38 +101,19 @@ func storedManifest(dir *os.Root, name string, lim *limits) (m *manifest, b []by
 	return m, b, sum, err
 }
 
-// close closes the files; the stage stays on disk.
+// close writes what is pending and closes the files; the stage stays on disk.
 func (s *stage) close() error {
-	errs := []error{s.data.close(), s.root.Close()}
+	var errs []error
+	if s.parity != nil && s.marks != nil {
+		errs = append(errs, s.flushAll())
+	}
+	errs = append(errs, s.data.close(), s.root.Close())
 	for _, f := range []*os.File{s.parity, s.marks} {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// put writes a symbol, and then its mark. Symbols of zeros leave holes if the block is clean: nothing else was ever written to it. four is room for it
-// to work with.
-func (s *stage) put(block, symbol int, payload []byte, mark uint32, clean bool, four *[4]byte) error {
-	if !clean || !zero(payload) {
-		if err := s.write(block, symbol, payload); err != nil {
-			return err
-		}
-	}
-	binary.BigEndian.PutUint32(four[:], mark)
-	_, err := s.marks.WriteAt(four[:], s.marksAt(block)+4*int64(symbol))
-	return err
-}
-
-func (s *stage) write(block, symbol int, payload []byte) error {
-	if symbol >= s.part.k(block) {
-		_, err := s.parity.WriteAt(payload, s.parityAt(block, symbol))
-		return err
-	}
-	off, n := s.part.span(block, symbol, 1)
-	_, err := s.data.WriteAt(payload[:n], off)
-	return err
 }
 
 // writeData writes n data symbols of a block, from one on.
