@@ -13,19 +13,25 @@ const mostParallel = 4
 
 func goroutines() int { return min(runtime.GOMAXPROCS(0), mostParallel) }
 
+// decodePart is how many bytes of a block each goroutine has to decode at least: each finds out anew what is missing.
+const decodePart = 4 << 20
+
+// decoders is how many goroutines decode a block.
+func decoders(k, symbolBytes int) int { return max(1, min(goroutines(), k*symbolBytes/decodePart)) }
+
 // coder is the code for blocks, in as many parts as goroutines work on a block at once. All take the memory of one.
 type coder struct {
 	parts []*fec.Bulk
 	size  int // of the symbols
 }
 
-// prepare makes it the code for blocks of k symbols.
-func (c *coder) prepare(k, symbolBytes int) (err error) {
+// prepare makes it the code for blocks of k symbols, for up to n goroutines.
+func (c *coder) prepare(k, symbolBytes, n int) (err error) {
 	if len(c.parts) > 0 && c.parts[0].Symbols() == k && c.size == symbolBytes {
 		return nil
 	}
 	c.size = symbolBytes
-	c.parts, err = fec.NewBulks(k, symbolBytes, goroutines())
+	c.parts, err = fec.NewBulks(k, symbolBytes, n)
 	return err
 }
 

@@ -42,7 +42,7 @@
 //	                        /marks      a checksum for each symbol that is there
 //	<directory>/<name>                  in the end: data, renamed
 //
-// In memory are only bitmaps of open blocks, symbols on their way to the disk, and one block while it is decoded. A block is complete when its SHA-256 is that of the manifest, or else
+// In memory are only bitmaps of open blocks, symbols on their way to the disk, and one block that is decoded. A block is complete when its SHA-256 is that of the manifest, or else
 // it is thrown away and taken again. Symbols are written several at once, and a process that is killed loses what it had not read or written, 1.5 MB at most: the next one checks each symbol that is
 // marked against its checksum, each complete block against its hash, and takes what is missing, from whatever source. A mark is written after
 // its symbol; what a power cut does to their order the checksums tell.

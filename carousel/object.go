@@ -182,7 +182,7 @@ func (o *Object) encode(ctx context.Context, name string, entries []entry) (*man
 		var hashing sync.WaitGroup
 		hashing.Go(func() { m.hashes[b] = sha256.Sum256(data[:o.part.blockBytes(b)]) })
 		if o.parity != nil {
-			if err = code.prepare(k, o.part.symbolBytes); err == nil {
+			if err = code.prepare(k, o.part.symbolBytes, goroutines()); err == nil {
 				err = o.parity.encode(&code, b, data)
 			}
 		}

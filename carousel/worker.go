@@ -48,7 +48,9 @@ func (in *Inbox) next() bool {
 	defer in.mu.Unlock()
 	if len(in.jobs) == 0 || in.closed {
 		if in.busy == 0 {
-			in.decoder.free() // blocks are far between, or over
+			if !in.expects() {
+				in.decoder.free()
+			}
 			in.idle.Broadcast()
 		}
 		return false
@@ -63,6 +65,16 @@ func (in *Inbox) next() bool {
 	}
 	in.busy--
 	return true
+}
+
+// expects reports whether there are objects with blocks to come: until then the memory to decode them stays. mu is held.
+func (in *Inbox) expects() bool {
+	for _, id := range in.order {
+		if o := in.objects[id]; o.man != nil && !o.done && o.left > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // do does a job. mu is held, but not while it works.
@@ -128,7 +140,7 @@ func (d *decoder) block(s *stage, b int, have bitmap, want *[sha256.Size]byte) (
 	if err := d.load(s, b, have); err != nil {
 		return false, err
 	}
-	if err := d.code.prepare(k, s.part.symbolBytes); err != nil {
+	if err := d.code.prepare(k, s.part.symbolBytes, decoders(k, s.part.symbolBytes)); err != nil {
 		return false, err
 	}
 	if err := d.code.each(func(c *fec.Bulk) error { return c.Reconstruct(d.buf, d.index) }); err != nil {
