@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/rmcast/rmcast/transport"
@@ -25,8 +27,14 @@ type AskConfig struct {
 	Last float64
 }
 
-// askTick is how often an Ask looks at its Inbox.
-const askTick = 20 * time.Millisecond
+// askTick is how often an Ask looks at its Inbox at least, and askTickLeast at most.
+const (
+	askTick      = 20 * time.Millisecond
+	askTickLeast = 2 * time.Millisecond
+)
+
+// askAtOnce bounds the requests of an Ask that are under way: each is a session of some 400 ms.
+const askAtOnce = 4
 
 // A request is sent so often, with such a gap.
 const (
@@ -55,7 +63,7 @@ func (c *AskConfig) withDefaults() (r AskConfig, err error) {
 }
 
 // Ask asks sources that answer (SendConfig.Requests) for what an Inbox still lacks of its objects, when waiting for it would take long: when of what comes less
-// than a quarter is of use, or when the sources' turns are over. It runs beside Receive, until the Inbox is done, and then returns nil, or until ctx ends,
+// than a quarter is of use, when the sources' turns are over, or when a source has left a block behind (SendConfig.BlockByBlock). It runs beside Receive, until the Inbox is done, and then returns nil, or until ctx ends,
 // and then returns its error. network and group are the carousel's.
 //
 // A receiver asks only if its program calls Ask. What is lost, or never answered, costs nothing but the time until the next turn.
@@ -66,8 +74,11 @@ func Ask(ctx context.Context, network, group string, cfg *AskConfig, in *Inbox) 
 	}
 	to := requestConfig(group, c.Transport)
 	k := newAsker(c, rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())))
-	start, sent := time.Now(), false
-	tick := time.NewTicker(askTick)
+	start, sent, under := time.Now(), false, 0
+	results := make(chan error, askAtOnce)
+	var sending sync.WaitGroup
+	defer sending.Wait()
+	tick := time.NewTicker(min(askTick, max(askTickLeast, c.BackOff/8)))
 	defer tick.Stop()
 	for {
 		select {
@@ -75,21 +86,27 @@ func Ask(ctx context.Context, network, group string, cfg *AskConfig, in *Inbox) 
 			return ctx.Err()
 		case <-in.Done():
 			return nil
+		case err := <-results:
+			under--
+			switch {
+			case ctx.Err() != nil:
+			case err != nil && !sent:
+				return err
+			case err != nil: // as good as lost
+				in.log.Warn("carousel: a request was not sent", "error", err)
+			default:
+				sent = true
+			}
+			continue
 		case <-tick.C:
 		}
-		b := k.step(time.Since(start), in)
-		if b == nil {
+		if under == askAtOnce {
 			continue
 		}
-		err := send(ctx, network, group, to, b)
-		switch {
-		case ctx.Err() != nil:
-		case err != nil && !sent:
-			return err
-		case err != nil: // as good as lost
-			in.log.Warn("carousel: a request was not sent", "error", err)
-		default:
-			sent = true
+		if b := k.step(time.Since(start), in); b != nil {
+			b = slices.Clone(b)
+			under++
+			sending.Go(func() { results <- send(ctx, network, group, to, b) })
 		}
 	}
 }

@@ -23,7 +23,7 @@ import (
 func TestOrderWithAnswers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := newPartition(rapid.Int64Range(1, 3000).Draw(t, "bytes"), 64, rapid.IntRange(1, 30).Draw(t, "blockSymbols"))
-		o := newOrder(p, rapid.Int64Range(0, p.symbols-1).Draw(t, "start"), rapid.Bool().Draw(t, "parity first"))
+		o := newOrder(p, rapid.Int64Range(0, p.symbols-1).Draw(t, "start"), rapid.Bool().Draw(t, "parity first"), rapid.Bool().Draw(t, "block by block"))
 		of := make([][]int, p.blocks)
 		turns := int64(0)
 		for range 4 * p.symbols {
@@ -59,21 +59,32 @@ func TestAnswers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var a answers
 		most := rapid.IntRange(0, 60).Draw(t, "most")
-		want := map[int]int{}
-		left := 0
+		want, sent := map[int]int{}, map[int][]time.Duration{}
+		left, now := 0, answerHold
 		for range 50 {
+			now += time.Duration(rapid.SampledFrom([]int{0, 0, 0, 30, 100}).Draw(t, "ms")) * time.Millisecond
 			if left > 0 && rapid.Bool().Draw(t, "take") {
-				b := a.take()
+				b := a.take(now)
 				if want[b]--; want[b] < 0 {
 					t.Fatalf("a symbol of block %d", b)
 				}
 				left--
+				sent[b] = append(sent[b], now)
 				continue
 			}
 			n := need{rapid.IntRange(0, 9).Draw(t, "block"), rapid.IntRange(1, 20).Draw(t, "symbols")}
-			added := a.ask(n, most-left)
-			if room := max(0, min(n.symbols-want[n.block], most-left)); added != room {
-				t.Fatalf("%v added %d to %d, want %d", n, added, want[n.block], room)
+			added := a.ask(n, most-left, now)
+			since := func(d time.Duration) (count int) { // what was sent within half the hold counts, and within all of it may
+				for _, at := range sent[n.block] {
+					if now-at < d {
+						count++
+					}
+				}
+				return count
+			}
+			least, room := n.symbols-since(answerHold)-want[n.block], n.symbols-since(answerHold/2)-want[n.block]
+			if added < max(0, min(least, most-left)) || added > max(0, min(room, most-left)) {
+				t.Fatalf("%v added %d to %d, want %d to %d", n, added, want[n.block], least, room)
 			}
 			want[n.block] += added
 			left += added
@@ -84,7 +95,7 @@ func TestAnswers(t *testing.T) {
 	})
 	var a answers
 	for b := range 2 * maxAnswers {
-		a.ask(need{b, 1}, 1<<30)
+		a.ask(need{b, 1}, 1<<30, 0)
 	}
 	if len(a.list) != maxAnswers || a.left != maxAnswers {
 		t.Errorf("%d blocks of %d symbols, want %d", len(a.list), a.left, maxAnswers)
@@ -286,6 +297,10 @@ func (w *world) asking(i byte, dir string, ask *AskConfig) (stats InboxStats, to
 		return stats, 0, err
 	}
 	defer in.Close()
+	return w.askInto(i, in, ask)
+}
+
+func (w *world) askInto(i byte, in *Inbox, ask *AskConfig) (stats InboxStats, took time.Duration, err error) {
 	start := time.Now()
 	l, err := transport.Listen("udp", group, w.silent(i))
 	if err != nil {
@@ -377,6 +392,47 @@ func TestAskAfterTheTurn(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// Block by block, each is asked for as soon as the source has gone on to the next, and is ready while the turn goes on: after it only the last few are left.
+func TestAskBlockByBlock(t *testing.T) {
+	for _, whole := range []bool{true, false} {
+		bubble(t, func(t *testing.T, w *world) {
+			const rate, receivers = 20 * flow.Mbps, 3
+			b := random(1, 4<<20)
+			o := object(t, "file", b, ObjectConfig{BlockSymbols: 150})
+			requests := w.requests(1)
+			s := w.dial(1, rate)
+			turn := rate.Duration(o.Symbols() * (1428 + 24 + 48))
+			var all sync.WaitGroup
+			for i := range receivers {
+				host := byte(10 + i)
+				w.host(host).SetIngress(netem.Impairment{Loss: 0.1})
+				all.Go(func() {
+					in := newInbox(t, t.TempDir(), InboxConfig{})
+					ready := 0
+					time.AfterFunc(turn*9/10, func() { ready = in.Objects()[0].Ready })
+					if _, _, err := w.askInto(host, in, &AskConfig{BackOff: 20 * time.Millisecond, Receivers: receivers}); err != nil {
+						t.Errorf("host %d: %v", host, err)
+					}
+					most := o.part.blocks / 4
+					if !whole {
+						if ready > 0 {
+							t.Errorf("host %d: %d blocks are ready in nine tenths of a turn", host, ready)
+						}
+					} else if ready < most {
+						t.Errorf("host %d: %d of %d blocks are ready in nine tenths of a turn, want %d", host, ready, o.part.blocks, most)
+					}
+				})
+			}
+			if err := Send(context.Background(), s, &SendConfig{Turns: 1, BlockByBlock: whole, Requests: requests, Seed: 1}, o); err != nil {
+				t.Errorf("Send: %v", err)
+			}
+			all.Wait()
+			s.Close()
+			requests.Close()
+		})
 	}
 }
 
@@ -624,6 +680,35 @@ func TestAskReasons(t *testing.T) {
 		if asked != c.want {
 			t.Errorf("%s: asks: %v", c.name, asked)
 		}
+	}
+}
+
+// What an asker thinks of the loss comes from many symbols, and not from the few that the last answer had; it follows a change.
+func TestAskLearns(t *testing.T) {
+	a := &asking{rate: 1}
+	learn := func(given, lost int) float64 {
+		a.held, a.given = []need{{3, given}}, []need{{3, given}}
+		a.learn([]need{{3, lost}})
+		return a.rate
+	}
+	learn(0, 0)
+	for range 20 {
+		if r := learn(50, 1); r < 0.9 || r > 1 {
+			t.Fatalf("rate %v of 49 in 50", r)
+		}
+		if r := learn(4, 3); r < 0.9 {
+			t.Fatalf("rate %v after one in four", r)
+		}
+	}
+	rate := 0.0
+	for range 30 {
+		rate = learn(100, 40)
+	}
+	if rate < 0.55 || rate > 0.65 {
+		t.Errorf("rate %v of six in ten", rate)
+	}
+	if a.of[0] > rateMemory+100 {
+		t.Errorf("%v are remembered", a.of)
 	}
 }
 

@@ -3,13 +3,14 @@ package carousel
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
 // asker decides for a receiver when to ask a source for what is missing, and for how much. It has no clock: now is the time since Ask began, and does not
 // go back. For each object it is in one of these states:
 //
-//	idle         hardly anything that comes is of use, or the turns are over: back off
+//	idle         hardly anything that comes is of use, or the turns are over, or blocks have stalled: back off
 //	backing off  when the time comes: nothing is missing: idle; it is offered: held; else ask, and wait
 //	waiting      it is offered: held; a request was answered meanwhile: back off; nothing: back off, and wait twice as long the next time
 //	held         it is offered no more: nothing is missing: idle; else back off
@@ -35,9 +36,11 @@ type asking struct {
 	since           time.Duration
 
 	heard uint8 // of the last offer before the request
+	some  bool  // it is about blocks that have stalled, and not about all that are open
 	tries int
 	gone  bool    // it asked in vain, and asks no more
 	rate  float64 // the part of what is offered that arrives
+	of    [2]int  // symbols that were offered, and of them those that arrived, of late
 	held  []need  // what was missing of what was offered or asked for, when it was
 	given []need  // what was offered, or asked for, of the same blocks
 }
@@ -58,6 +61,8 @@ const (
 	askOffer   = 3 * time.Second // after which an offer is old
 	askRepeat  = time.Second     // the first wait for an offer
 	askTries   = 8               // requests in vain: four minutes
+	rateDoubt  = 16              // symbols that it takes for arrived before it has seen any
+	rateMemory = 1024            // after so many what was before counts half
 )
 
 func newAsker(cfg AskConfig, rng *rand.Rand) *asker {
@@ -111,7 +116,7 @@ func (k *asker) object(now time.Duration, a *asking, o *incoming, st *InboxStats
 		if now < a.due {
 			return nil
 		}
-		missing := missing(o)
+		missing := a.missing(o)
 		if len(missing) == 0 {
 			a.idle(now, st)
 			return nil
@@ -132,7 +137,7 @@ func (k *asker) object(now time.Duration, a *asking, o *incoming, st *InboxStats
 		a.held, a.given = append(a.held[:0], missing...), append(a.given[:0], list...)
 		return list
 	case askWaiting:
-		missing := missing(o)
+		missing := a.missing(o)
 		switch {
 		case len(missing) == 0:
 			a.idle(now, st)
@@ -147,7 +152,7 @@ func (k *asker) object(now time.Duration, a *asking, o *incoming, st *InboxStats
 			k.backOff(now, a)
 		}
 	case askHeld:
-		missing := missing(o)
+		missing := a.missing(o)
 		switch {
 		case len(missing) == 0:
 			a.idle(now, st)
@@ -173,8 +178,11 @@ func (s *InboxStats) dataPackets() uint64 { return s.Stored + s.Duplicate + s.Un
 // wanted reports whether waiting for what comes anyway takes too long.
 func (a *asking) wanted(now time.Duration, cfg *AskConfig, o *incoming, st *InboxStats) bool {
 	packets, stored := st.dataPackets()-a.packets, st.Stored-a.stored
+	a.some = false
 	switch {
 	case o.offer.over && len(o.offer.list) == 0:
+	case slices.ContainsFunc(o.blocks, func(b block) bool { return o.stalled(&b) }):
+		a.some = true
 	case packets == 0 && now-a.since >= askSilence:
 	case packets >= askWindow:
 		a.window(now, st)
@@ -182,7 +190,7 @@ func (a *asking) wanted(now time.Duration, cfg *AskConfig, o *incoming, st *Inbo
 			return false
 		}
 		total := 0
-		for _, n := range missing(o) {
+		for _, n := range a.missing(o) {
 			total += n.symbols
 		}
 		if float64(total) > cfg.Last*float64(o.part.symbols) {
@@ -201,10 +209,11 @@ func (k *asker) backOff(now time.Duration, a *asking) {
 	a.state, a.due = askBackOff, now+time.Duration(t*float64(k.cfg.BackOff))
 }
 
-// missing lists what an object's open blocks lack.
-func missing(o *incoming) (list []need) {
+// missing lists what an object's open blocks lack, or those that have stalled.
+func (a *asking) missing(o *incoming) (list []need) {
+	some := a.some && !o.offer.over
 	for i := range o.blocks {
-		if b := &o.blocks[i]; b.state == blockOpen {
+		if b := &o.blocks[i]; b.state == blockOpen && (!some || o.stalled(b)) {
 			list = append(list, need{i, o.part.k(i) - b.held})
 		}
 	}
@@ -269,6 +278,10 @@ func (a *asking) learn(missing []need) {
 		}
 	}
 	if got > 0 { // else it was nothing of ours
-		a.rate = min(1, max(0.25, float64(got)/float64(given)))
+		a.of[0], a.of[1] = a.of[0]+given, a.of[1]+got
+		a.rate = min(1, max(0.25, float64(a.of[1]+rateDoubt)/float64(a.of[0]+rateDoubt)))
+		if a.of[0] > rateMemory {
+			a.of[0], a.of[1] = a.of[0]/2, a.of[1]/2
+		}
 	}
 }

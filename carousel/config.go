@@ -48,6 +48,12 @@ type SendConfig struct {
 	// ParityFirst begins with parity. Of two sources of one object one should: a turn long nothing is sent twice then. Zero: data first.
 	ParityFirst bool
 
+	// BlockByBlock sends a turn block after block, in place of a symbol of each by turns. It is for receivers that are there from the start, and
+	// ask (Requests): each block is repaired and decoded while the next ones are sent, so that little is left to do when the turn is over. A
+	// burst of losses meets one block then, and who comes in the middle, or is silent, may wait for two turns in place of one. Smaller blocks
+	// (ObjectConfig.BlockSymbols) than by default suit it. Zero: by turns.
+	BlockByBlock bool
+
 	// RootInterval is how often each object is announced, with its manifest after it where that takes no more than a 20th of the packets.
 	// At most 1 s; at low rates it is 1 s if more would be a burden. Zero: 200 ms.
 	RootInterval time.Duration

@@ -26,7 +26,7 @@
 //
 // The first turn is the data, the second the parity, then again; in each, block after block gives one symbol (order.go). Burst loss therefore meets all
 // blocks alike, and all are complete at about the same time. A source begins at a random place of the turn, so that two that send
-// the same object send different things. Several objects share the rate by their priorities.
+// the same object send different things. Where all receivers are there and ask, blocks may be sent one after another (SendConfig.BlockByBlock). Several objects share the rate by their priorities.
 //
 // # What is asked for
 //

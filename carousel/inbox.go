@@ -554,6 +554,8 @@ func (in *Inbox) dataSymbol(o *incoming, h head, payload []byte) {
 		return
 	}
 	bl := &o.blocks[h.block]
+	o.seen++
+	bl.last = o.seen
 	switch {
 	case bl.state != blockOpen:
 		in.stats.Unneeded++

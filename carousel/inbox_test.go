@@ -624,6 +624,24 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// The memory to decode blocks stays while there are blocks to come, and no longer.
+func TestDecoderMemory(t *testing.T) {
+	o := object(t, "file", random(1, 50_000), small)
+	in := newInbox(t, t.TempDir(), InboxConfig{})
+	f, rng := newFeed(t, SendConfig{Seed: 1, BlockByBlock: true, ParityFirst: true}, o), newRand(1)
+	for in.objects[o.root.ID()] == nil || in.objects[o.root.ID()].left == o.part.blocks || in.objects[o.root.ID()].man == nil {
+		in.Handle(f.next())
+		in.settle()
+	}
+	if in.decoder.buf == nil {
+		t.Error("no memory after the first block")
+	}
+	run(t, in, f, 0.1, rng)
+	if in.settle(); in.decoder.buf != nil || in.decoder.code.parts != nil {
+		t.Error("memory after the last block")
+	}
+}
+
 // What was damaged on disk meanwhile is found, and only that is taken again.
 func TestResumeDamaged(t *testing.T) {
 	b := random(1, 50000)

@@ -23,6 +23,7 @@ type incoming struct {
 
 	offer  offer
 	offers uint64 // that came
+	seen   int64  // packets of data that came
 
 	done bool
 	err  error
@@ -34,6 +35,7 @@ type block struct {
 	dirty bool   // its place on disk may hold something else than zeros where there is no symbol
 	have  bitmap // of 2k symbols; nil: none, or the block is ready
 	held  int    // symbols that count: k at most
+	last  int64  // seen, when one of it came
 }
 
 type blockState uint8
@@ -49,6 +51,14 @@ func (o *incoming) start(m *manifest) {
 	o.man, o.part = m, m.partition()
 	o.blocks, o.left = make([]block, o.part.blocks), o.part.blocks
 }
+
+// stalled reports whether a block that has some symbols gets no more: whatever the source sends by turns goes on elsewhere.
+func (o *incoming) stalled(b *block) bool {
+	return b.state == blockOpen && b.held > 0 && o.seen-b.last > int64(stallPackets+2*len(o.blocks))
+}
+
+// stallPackets are, with two of each block, the packets of others after which a block has stalled.
+const stallPackets = 64
 
 func (o *incoming) status() ObjectStatus {
 	s := ObjectStatus{Root: o.root, Known: o.man != nil, Resumed: o.resumed, Done: o.done, Err: o.err}

@@ -3,8 +3,11 @@ package carousel
 // order is the sequence in which an object's symbols are sent: turns of one packet for each data symbol, block by block by turns. Each block has its
 // own cycle through its symbols, the data and then the parity, so that what is sent of it between two turns, because receivers asked, is what was
 // longest not sent. Without such a turn is all data or all parity. The first packet may be anywhere in its turn, and the turn then goes on to there.
+//
+// With whole a turn has all packets of a block before it has one of the next, and begins with a block's first.
 type order struct {
 	part  partition
+	whole bool
 	start int64   // of each turn, 0 to symbols-1
 	next  int64   // packets of this turn that were sent
 	turn  int     // that are over
@@ -13,8 +16,12 @@ type order struct {
 }
 
 // newOrder begins at packet start of a turn of data, or of parity.
-func newOrder(p partition, start int64, parity bool) order {
-	o := order{part: p, start: start, cycle: 2, sent: make([]int32, p.blocks)}
+func newOrder(p partition, start int64, parity, whole bool) order {
+	if whole && p.blocks > 0 {
+		block, _ := p.in(start)
+		start = p.first(block)
+	}
+	o := order{part: p, whole: whole, start: start, cycle: 2, sent: make([]int32, p.blocks)}
 	if parity {
 		for b := range o.sent {
 			o.sent[b] = int32(p.k(b))
@@ -29,7 +36,11 @@ func (o *order) take() (block, symbol int) {
 	if i >= o.part.symbols {
 		i -= o.part.symbols
 	}
-	block, _ = o.part.at(i)
+	if o.whole {
+		block, _ = o.part.in(i)
+	} else {
+		block, _ = o.part.at(i)
+	}
 	if o.next++; o.next == o.part.symbols {
 		o.next = 0
 		o.turn++
@@ -51,6 +62,9 @@ func (o *order) of(block int) (symbol int) {
 
 // row is the first symbol of a block's cycle: that of the first packet of the block in a turn.
 func (o *order) row(block int) int {
+	if o.whole {
+		return 0
+	}
 	first, row := o.part.at(o.start)
 	if block < first {
 		row++

@@ -70,3 +70,11 @@ func (p *partition) at(i int64) (block, row int) {
 	}
 	return int(i % int64(p.blocks)), int(i / int64(p.blocks))
 }
+
+// in is the block, and the symbol in it, that the i-th symbol of the object is.
+func (p *partition) in(i int64) (block, symbol int) {
+	if whole := int64(p.larger) * int64(p.small+1); i >= whole {
+		return p.larger + int((i-whole)/int64(p.small)), int((i - whole) % int64(p.small))
+	}
+	return int(i / int64(p.small+1)), int(i % int64(p.small+1))
+}

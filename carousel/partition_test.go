@@ -60,9 +60,11 @@ func TestOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := newPartition(rapid.Int64Range(1, 5000).Draw(t, "bytes"), 64, rapid.IntRange(1, 30).Draw(t, "blockSymbols"))
 		parity := rapid.Bool().Draw(t, "parity first")
-		o := newOrder(p, rapid.Int64Range(0, p.symbols-1).Draw(t, "start"), parity)
+		whole := rapid.Bool().Draw(t, "block by block")
+		o := newOrder(p, rapid.Int64Range(0, p.symbols-1).Draw(t, "start"), parity, whole)
 		for turn := range 4 {
 			seen := map[[2]int]bool{}
+			before, changes := -1, 0
 			for range p.symbols {
 				if o.turn != turn {
 					t.Fatalf("turn %d, want %d", o.turn, turn)
@@ -72,6 +74,13 @@ func TestOrder(t *testing.T) {
 					t.Fatalf("turn %d: symbol %d of block %d", turn, s, b)
 				}
 				seen[[2]int{b, s}] = true
+				if b != before {
+					before = b
+					changes++
+				}
+			}
+			if whole && changes != p.blocks {
+				t.Fatalf("turn %d: %d changes from block to block, of %d", turn, changes, p.blocks)
 			}
 		}
 	})
@@ -130,6 +139,18 @@ func TestBitmap(t *testing.T) {
 		}
 		if ok {
 			t.Fatalf("next %d after the last", next)
+		}
+	})
+}
+
+// The two ways to number an object's symbols are each a bijection.
+func TestPartitionPlaces(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := newPartition(rapid.Int64Range(1, 5000).Draw(t, "bytes"), 64, rapid.IntRange(1, 30).Draw(t, "blockSymbols"))
+		for i := range p.symbols {
+			if b, s := p.in(i); b < 0 || b >= p.blocks || s < 0 || s >= p.k(b) || p.first(b)+int64(s) != i {
+				t.Fatalf("symbol %d is %d of block %d", i, s, b)
+			}
 		}
 	})
 }

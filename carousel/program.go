@@ -78,7 +78,7 @@ func newProgram(cfg SendConfig, layers int) *program {
 // add enters an object, whose first turn begins at packet start.
 func (p *program) add(o *Object, start int64) {
 	k := o.manifestPart.k(0)
-	it := item{id: o.root.ID(), order: newOrder(o.part, start, p.cfg.ParityFirst && !o.cfg.NoParity), symbols: o.part.symbols, manifest: k, noParity: o.cfg.NoParity, rootDue: true, offerAt: never, offerGap: offerGaps}
+	it := item{id: o.root.ID(), order: newOrder(o.part, start, p.cfg.ParityFirst && !o.cfg.NoParity, p.cfg.BlockByBlock), symbols: o.part.symbols, manifest: k, noParity: o.cfg.NoParity, rootDue: true, offerAt: never, offerGap: offerGaps}
 	if it.noParity {
 		it.order.cycle = 1
 	}
@@ -176,7 +176,7 @@ func (p *program) ask(id ID, list []need, now time.Duration) (added int, err err
 			return 0, err
 		}
 		for _, n := range list {
-			added += it.answers.ask(n, p.cfg.AnswerMost-p.queued-added)
+			added += it.answers.ask(n, p.cfg.AnswerMost-p.queued-added, now)
 		}
 		p.queued += added
 		p.asked = max(p.asked, now)
@@ -203,7 +203,7 @@ func (p *program) answering() int {
 // answered is the next packet of an answer.
 func (p *program) answered(i int, now time.Duration) action {
 	it := &p.items[i]
-	block := it.answers.take()
+	block := it.answers.take(now)
 	p.queued--
 	if p.answerer = i; it.answers.left == 0 {
 		p.offerSoon(it, now) // it says that there is nothing more
