@@ -20,6 +20,7 @@ type contender struct {
 	name   string
 	rival  *rival // nil: ours
 	repair bool   // ours: receivers send NAKs
+	ask    bool   // ours: receivers ask for what they lack; block by block
 	turns  int    // ours
 	quick  bool
 }
@@ -60,10 +61,11 @@ var (
 var contenders = []contender{
 	{name: "carousel silent", quick: true},
 	{name: "carousel with NAKs", repair: true},
-	{name: "carousel once with NAKs", repair: true, turns: 1, quick: true},
+	{name: "carousel once with NAKs", repair: true, turns: 1},
+	{name: "carousel once with requests", ask: true, turns: 1, quick: true},
 	{name: "UFTP", rival: &rival{uftpReceive, uftpSend, base}, quick: true},
 	{name: "udpcast", rival: &rival{udpcastReceive, udpcastSend, udpcastFile}, quick: true},
-	{name: "udpcast with parity", rival: &rival{udpcastReceive, append(udpcastSend[:len(udpcastSend):len(udpcastSend)], "--fec", "8x16/128"), udpcastFile}},
+	{name: "parity of udpcast", rival: &rival{udpcastReceive, append(udpcastSend[:len(udpcastSend):len(udpcastSend)], "--fec", "8x16/128"), udpcastFile}},
 }
 
 // beside is one contender at one loss rate.
@@ -86,15 +88,22 @@ func (b *bench) beside(ctx context.Context, r *Result, c contender, loss float64
 	return b.ours(ctx, r, c, loss)
 }
 
+// askedSymbols are those of a block where receivers ask: small ones are decoded sooner, and in less time.
+const askedSymbols = 4096
+
 // ours sends from when all receivers listen.
 func (b *bench) ours(ctx context.Context, r *Result, c contender, loss float64) (err error) {
-	s, err := b.newStage(ctx, b.receivers, loss, job{Turns: c.turns})
+	j := job{Turns: c.turns, Ask: c.ask}
+	if c.ask {
+		j.BlockSymbols = askedSymbols
+	}
+	s, err := b.newStage(ctx, b.receivers, loss, j)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.end()) }()
 	for i := range s.receivers {
-		if err := s.join(i, c.repair); err != nil {
+		if err := s.join(i, job{Repair: c.repair, Ask: c.ask}); err != nil {
 			return err
 		}
 		if _, err := s.receivers[i].await(ctx, saysReady); err != nil {

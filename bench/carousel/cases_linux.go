@@ -156,9 +156,10 @@ func (s *stage) begin() (err error) {
 }
 
 // join starts a receiver.
-func (s *stage) join(i int, repair bool) (err error) {
+func (s *stage) join(i int, j job) (err error) {
 	at := &s.moments[i]
-	s.receivers[i], err = start(s.lab, netem.Node(i), job{Path: s.dirs[i], Repair: repair, Verbose: s.verbose}, func(e Event) {
+	j.Path, j.Verbose = s.dirs[i], s.verbose
+	s.receivers[i], err = start(s.lab, netem.Node(i), j, func(e Event) {
 		into := map[string]*netem.LabCounters{saysReady: &at.joined, saysSated: &at.sated, saysDone: &at.done}[e.What]
 		if c, err := s.lab.Counters(netem.Sender); err == nil {
 			*into = c
@@ -275,7 +276,7 @@ func (b *bench) silent(ctx context.Context, r *Result, object string, loss float
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if err := s.join(i, false); err != nil {
+		if err := s.join(i, job{}); err != nil {
 			return err
 		}
 	}
@@ -341,7 +342,7 @@ func (b *bench) late(ctx context.Context, r *Result, loss float64) (err error) {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if err := s.join(0, false); err != nil {
+	if err := s.join(0, job{}); err != nil {
 		return err
 	}
 	sated, err := s.receivers[0].await(ctx, saysSated)
@@ -393,7 +394,7 @@ func (b *bench) killed(ctx context.Context, r *Result) (err error) {
 		if p := s.receivers[0]; p != nil {
 			before = p.progress()
 		}
-		if err := s.join(0, false); err != nil {
+		if err := s.join(0, job{Ticks: true}); err != nil {
 			return err
 		}
 		p := s.receivers[0]

@@ -27,19 +27,23 @@ const jobEnv = "RMCAST_CAROUSEL_JOB"
 
 // job says what a process is to be.
 type job struct {
-	Source  bool
-	Path    string    // what a source sends, or the directory that a receiver receives into
-	Temp    string    // where a source keeps its parity
-	Rate    flow.Rate // a source's
-	Repair  bool      // receivers send NAKs
-	Turns   int       // a source's; 0: for ever
-	Seed    uint64
-	Verbose bool
+	Source bool
+	Path   string    // what a source sends, or the directory that a receiver receives into
+	Temp   string    // where a source keeps its parity
+	Rate   flow.Rate // a source's
+	Repair bool      // receivers send NAKs
+	Ask    bool      // receivers ask, and the source answers, and sends block by block
+	Ticks  bool      // a receiver says how far it is every time it looks, and not now and then
+	Turns  int       // a source's; 0: for ever
+	// BlockSymbols is a source's. Zero: the default.
+	BlockSymbols int
+	Seed         uint64
+	Verbose      bool
 }
 
 // Event is what a process says.
 type Event struct {
-	At    int64  // CLOCK_MONOTONIC
+	At    int64  // CLOCK_MONOTONIC; of a receiver that is done, when it was
 	What  string // ready, tick, sated, done
 	Took  time.Duration
 	Got   packets
@@ -72,6 +76,9 @@ const group = "239.192.80.6:7500"
 // pollEvery is how often a receiver looks how far it is: at 200 Mbit/s in that time come 35 packets.
 const pollEvery = 2 * time.Millisecond
 
+// seldom is how many times it looks for each time that it says so, unless all is wanted.
+const seldom = 50
+
 func monotonic() int64 {
 	var ts unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
@@ -101,7 +108,9 @@ type speaker struct {
 func (s *speaker) say(e Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e.At = monotonic()
+	if e.At == 0 {
+		e.At = monotonic()
+	}
 	if s.out.Encode(e) != nil {
 		os.Exit(1) // nobody listens any more
 	}
@@ -145,7 +154,7 @@ func child(text string) error {
 // send prepares the object, waits for the word, and sends until its turns are over or it is stopped.
 func send(ctx context.Context, j job, logger *slog.Logger, begin <-chan struct{}, s *speaker) (last Event, err error) {
 	began := time.Now()
-	o, err := carousel.Open(ctx, j.Path, &carousel.ObjectConfig{TempDir: j.Temp})
+	o, err := carousel.Open(ctx, j.Path, &carousel.ObjectConfig{TempDir: j.Temp, BlockSymbols: j.BlockSymbols})
 	if err != nil {
 		return last, err
 	}
@@ -161,7 +170,19 @@ func send(ctx context.Context, j job, logger *slog.Logger, begin <-chan struct{}
 	case <-ctx.Done():
 		return last, ctx.Err()
 	}
-	if err := carousel.Send(ctx, source, &carousel.SendConfig{Seed: j.Seed, Turns: j.Turns}, o); err != nil {
+	cfg := &carousel.SendConfig{Seed: j.Seed, Turns: j.Turns}
+	if j.Ask {
+		cfg.Requests, err = carousel.ListenRequests("udp4", group, &transport.Config{Interface: netem.LabInterface, Logger: logger})
+		if err != nil {
+			return last, err
+		}
+		defer func() {
+			cfg.Requests.Close()
+			logger.Info("requests", "stats", cfg.Requests.Stats())
+		}()
+		cfg.BlockByBlock = true
+	}
+	if err := carousel.Send(ctx, source, cfg, o); err != nil {
 		return last, err
 	}
 	return last, source.CloseContext(ctx)
@@ -185,7 +206,17 @@ func receive(ctx context.Context, j job, logger *slog.Logger, _ <-chan struct{},
 	s.say(Event{What: saysReady, Got: got(in)})
 	end := make(chan struct{})
 	var watch sync.WaitGroup
-	watch.Go(func() { tell(in, s, end) })
+	watch.Go(func() { tell(in, s, j.Ticks, end) })
+	if j.Ask {
+		asking, stop := context.WithCancel(ctx)
+		cfg := &carousel.AskConfig{Transport: &transport.Config{Interface: netem.LabInterface, Logger: logger}, BackOff: 20 * time.Millisecond, Receivers: 10}
+		go func() { // it ends with the Inbox; what it has under way then nobody needs
+			if err := carousel.Ask(asking, "udp4", group, cfg, in); err != nil && asking.Err() == nil {
+				logger.Error("asking", "error", err)
+			}
+		}()
+		defer stop()
+	}
 	last, err = receiveFrom(ctx, l, in)
 	close(end)
 	watch.Wait()
@@ -199,16 +230,17 @@ func receiveFrom(ctx context.Context, l *transport.Listener, in *carousel.Inbox)
 	}
 	defer r.Close()
 	err = carousel.Receive(ctx, r, in)
+	last.At = monotonic()
 	st := r.Stats()
 	last.Dropped, last.Missed = st.Socket.KernelDrops+st.Socket.QueueDrops, st.Lost
 	return last, err
 }
 
 // tell says how far an Inbox is, and when it has all packets that it needs.
-func tell(in *carousel.Inbox, s *speaker, end <-chan struct{}) {
+func tell(in *carousel.Inbox, s *speaker, ticks bool, end <-chan struct{}) {
 	poll := time.NewTicker(pollEvery)
 	defer poll.Stop()
-	for {
+	for n := 0; ; n++ {
 		select {
 		case <-poll.C:
 		case <-end:
@@ -222,7 +254,9 @@ func tell(in *carousel.Inbox, s *speaker, end <-chan struct{}) {
 			s.say(Event{What: saysSated, Got: g})
 			return
 		}
-		s.say(Event{What: saysTick, Got: g})
+		if ticks || n%seldom == 0 { // a word takes the processors' time, which all receivers share
+			s.say(Event{What: saysTick, Got: g})
+		}
 	}
 }
 
