@@ -37,6 +37,7 @@ const (
 	xrate     = "golang.org/x/time/rate"
 	nettest   = "golang.org/x/net/nettest"
 	multicast = "golang.org/x/net/ipv4 golang.org/x/net/ipv6"
+	terminal  = "github.com/urfave/cli/v3 github.com/vbauerster/mpb/v8 github.com/vbauerster/mpb/v8/decor golang.org/x/term"
 
 	machines = "wire window nack fec flow "
 	roof     = "carousel demand transport session " + machines + "seq mono dgram netem sim channel " +
@@ -83,6 +84,11 @@ var floors = map[string]imports{
 	"fuzz/soak":  may(roof + " fuzz/history"),
 	"examples/*": may(roof),
 	"cmd/*":      may(roof),
+
+	"cmd/rmcast":                 may(roof+" cmd/rmcast/internal/human cmd/rmcast/internal/roster cmd/rmcast/internal/pcap "+terminal, "internal/testvec"),
+	"cmd/rmcast/internal/human":  may("flow"),
+	"cmd/rmcast/internal/roster": may("transport flow cmd/rmcast/internal/human", "netem"),
+	"cmd/rmcast/internal/pcap":   may("", "internal/testvec"),
 }
 
 // anyTest is what the tests of every package may import.

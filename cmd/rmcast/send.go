@@ -1,0 +1,542 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/rmcast/rmcast/carousel"
+	"github.com/rmcast/rmcast/cmd/rmcast/internal/human"
+	"github.com/rmcast/rmcast/cmd/rmcast/internal/roster"
+	"github.com/rmcast/rmcast/flow"
+	"github.com/rmcast/rmcast/transport"
+)
+
+func sendCommand(e *env) *cli.Command {
+	return &cli.Command{
+		Name: "send", Usage: "sends files and directories to all", ArgsUsage: "FILE|DIR... NAME|GROUP",
+		Flags: append(append([]cli.Flag{
+			rateFlag("never send faster than `RATE`, like 50M (default: as fast as the slowest gets it)"),
+			&cli.IntFlag{Name: "receivers", Value: 1, Usage: "begin with `N` receivers; 0: do not wait"},
+			&cli.DurationFlag{Name: "wait", Usage: "give up if they are not there after `TIME` (default: wait)"},
+			&cli.IntFlag{Name: "turns", Value: 2, Usage: "with -receivers 0: send all of it `N` times"},
+			&cli.DurationFlag{Name: "for", Usage: "end after `TIME`, whoever lacks something"},
+		}, networkFlags()...), outputFlags()...),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			paths, name, err := two(c, "a FILE or DIR, and a NAME")
+			if err != nil {
+				return err
+			}
+			s := sender{e: e, role: "send", want: c.Int("receivers"), wait: c.Duration("wait"), turns: c.Int("turns"), limit: c.Duration("for")}
+			switch {
+			case s.want < 0:
+				return misuse("", "-receivers is negative")
+			case s.turns < 1:
+				return misuse("rmcast loop sends until it is stopped.", "-turns is %d, want 1 or more", s.turns)
+			}
+			return s.run(ctx, c, paths, name)
+		},
+	}
+}
+
+func loopCommand(e *env) *cli.Command {
+	return &cli.Command{
+		Name: "loop", Usage: "sends over and over, for who comes when", ArgsUsage: "FILE|DIR... NAME|GROUP",
+		Flags: append(append([]cli.Flag{
+			rateFlag("never send faster than `RATE` (default: as fast as the slowest gets it)"),
+			&cli.BoolFlag{Name: "fixed", Usage: "send at -rate, whatever arrives: for provisioned and one-way links"},
+			&cli.DurationFlag{Name: "for", Usage: "end after `TIME` (default: Ctrl-C)"},
+		}, networkFlags()...), outputFlags()...),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			paths, name, err := two(c, "a FILE or DIR, and a NAME")
+			if err != nil {
+				return err
+			}
+			s := sender{e: e, role: "loop", loop: true, fixed: c.Bool("fixed"), limit: c.Duration("for")}
+			if s.fixed && c.String("rate") == "" {
+				return misuse("Say which: -fixed -rate 20M.", "-fixed needs a -rate")
+			}
+			return s.run(ctx, c, paths, name)
+		},
+	}
+}
+
+// sender sends objects, once or for ever.
+//
+// When it ends: a sender that knows its receivers (from the roster) ends when nobody who was heard still lacks something, and as many as it waited for have
+// everything. For receivers that failed, left, or were silent for roster.Expiry it stays for settle, in case they come back; if they do not, its exit code
+// tells. One that does not know them (-receivers 0) ends after its turns and the last request for symbols.
+type sender struct {
+	e     *env
+	role  string
+	want  int
+	turns int
+	loop  bool
+	fixed bool
+	rate  flow.Rate
+	wait  time.Duration
+	limit time.Duration
+
+	to       *target
+	source   *transport.Source
+	requests *carousel.Requests
+	roster   *roster.Roster
+	objects  []*carousel.Object
+	bytes    int64
+	symbols  int64
+	began    time.Time
+	finished map[string]bool // receivers that were told of
+	rivals   map[string]bool
+}
+
+// settle is how long a sender stays for receivers that failed or fell silent.
+const settle = time.Minute
+
+func (s *sender) run(ctx context.Context, c *cli.Command, paths []string, name string) error {
+	s.finished, s.rivals = map[string]bool{}, map[string]bool{}
+	o, err := network(c)
+	if err == nil {
+		s.rate, err = rateOf(c)
+	}
+	if err == nil {
+		err = positive(c, "wait", "for")
+	}
+	if err == nil {
+		s.to, err = o.target(s.e, name)
+	}
+	if err != nil {
+		return err
+	}
+	if err := checkPaths(paths, name); err != nil {
+		return err
+	}
+	cfg := o.transport(s.e)
+	cfg.Rate, cfg.Fixed, cfg.AmbientSPM = s.rate, s.fixed, 250*time.Millisecond
+	if err := s.open(ctx, &cfg); err != nil {
+		return err
+	}
+	defer s.close()
+	if err := s.read(ctx, paths); err != nil {
+		return err
+	}
+	if s.limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.limit)
+		defer cancel()
+	}
+	if err := s.waitFor(ctx); err != nil {
+		return s.over(ctx, err)
+	}
+	return s.over(ctx, s.send(ctx))
+}
+
+// checkPaths finds what is wrong with the arguments before anything is opened.
+func checkPaths(paths []string, name string) error {
+	for _, p := range paths {
+		_, err := os.Stat(p)
+		switch {
+		case err == nil:
+		case errors.Is(err, os.ErrNotExist):
+			if _, err := os.Stat(name); err == nil && len(paths) == 1 {
+				return misuse(fmt.Sprintf("The NAME comes last: rmcast send %s %s", quote(name), quote(p)), "there is no file or directory %q, but there is one called %q", p, name)
+			}
+			do := "Look at the path, and at the directory you are in."
+			if len(paths) > 1 {
+				do += fmt.Sprintf(" If %q is a name with spaces, it has to be in quotes.", strings.Join(append(paths[1:len(paths):len(paths)], name), " "))
+			}
+			return &failure{exitUsage, fmt.Sprintf("there is no file or directory %q", p), do, err}
+		default:
+			return explain("", pathError(p, err))
+		}
+	}
+	if _, err := os.Stat(name); err == nil && strings.ContainsRune(name, os.PathSeparator) {
+		return misuse("The last argument is a NAME, any word that both ends use: rmcast send "+quote(name)+" demo", "%q is a file, and no name is given", name)
+	}
+	return nil
+}
+
+// quote writes an argument as a shell wants it.
+func quote(s string) string {
+	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// open opens the source, the ear for requests, and joins the roster.
+func (s *sender) open(ctx context.Context, cfg *transport.Config) (err error) {
+	group := s.to.group.String()
+	if s.source, err = transport.DialContext(ctx, s.to.network, group, cfg); err != nil {
+		return explain("cannot send to "+s.to.String(), err)
+	}
+	if s.requests, err = carousel.ListenRequests(s.to.network, group, cfg); err == nil {
+		s.roster, err = roster.Join(ctx, roster.Config{Network: s.to.network, Group: s.to.group, Transport: *cfg, Host: s.e.host, Role: s.role, Pong: true})
+	}
+	if err != nil {
+		s.close()
+		return explain("cannot listen to "+s.to.String(), err)
+	}
+	return nil
+}
+
+// goodbye is the time in which receivers are told that a source ends before it should.
+const goodbye = 200 * time.Millisecond
+
+// close ends what may still be open.
+func (s *sender) close() {
+	if s.roster != nil {
+		s.roster.Leave()
+	}
+	if s.requests != nil {
+		s.requests.Close()
+	}
+	for _, o := range s.objects {
+		o.Close()
+	}
+	if s.source != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), goodbye)
+		_ = s.source.CloseContext(ctx)
+		cancel()
+	}
+}
+
+// read makes the objects: all of the files is read once.
+func (s *sender) read(ctx context.Context, paths []string) error {
+	began := time.Now()
+	names := map[string]string{}
+	for _, p := range paths {
+		full, err := filepath.Abs(p) // "." has a name
+		if err != nil {
+			return explain("", err)
+		}
+		base := filepath.Base(full)
+		if other, twice := names[base]; twice {
+			return misuse("Receivers would get both under one name: send a directory that holds both, or one after the other.", "%s and %s are both called %s", other, p, base)
+		}
+		names[base] = p
+		o, err := carousel.Open(ctx, full, nil)
+		if err != nil {
+			if ctx.Err() != nil {
+				return ended(ctx)
+			}
+			return explain("cannot send "+p, err)
+		}
+		s.objects = append(s.objects, o)
+		root := o.Root()
+		s.bytes += root.Bytes
+		s.symbols += o.Symbols()
+	}
+	s.roster.Say(func(n *roster.Note) { n.What, n.Objects, n.Bytes = s.what(), len(s.objects), s.bytes })
+	text := fmt.Sprintf("%s, %s, to %s (%s)", s.what(), human.Bytes(s.bytes), s.to, s.to.group)
+	if took := time.Since(began); took > 2*time.Second {
+		text += ", read in " + human.Duration(took)
+	}
+	s.e.tell.say("ready", text, fields{"what": s.what(), "bytes": s.bytes, "objects": len(s.objects), "group": s.to.group.String(), "interface": s.source.Stats().Socket.Interface})
+	return nil
+}
+
+// what names what is sent: "photos", "a.txt and 2 more".
+func (s *sender) what() string {
+	root := s.objects[0].Root()
+	if n := len(s.objects) - 1; n > 0 {
+		return fmt.Sprintf("%s and %d more", root.Name, n)
+	}
+	return root.Name
+}
+
+// waitFor waits for the receivers.
+func (s *sender) waitFor(ctx context.Context) error {
+	if s.loop || s.want == 0 {
+		return nil
+	}
+	command := "rmcast recv " + quote(s.to.given)
+	give, hint := until(s.wait), time.After(tick*3)
+	const late = 10 * time.Second
+	help := time.After(late)
+	told := -1
+	for {
+		here := s.present()
+		if here >= s.want {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			if interrupted(ctx) == nil && s.limit > 0 {
+				return s.nobody(here, s.limit, command)
+			}
+			return ended(ctx)
+		case <-give:
+			return s.nobody(here, s.wait, command)
+		case <-hint:
+			hint = nil
+			s.e.tell.say("waiting", fmt.Sprintf("waiting for %s: run on %s", human.Count(s.want, "receiver"), plural(s.want, "another machine: ", "the others: ")+command), fields{"want": s.want})
+			told = here
+		case <-help:
+			s.e.tell.say("waiting", fmt.Sprintf("still waiting, %s there. Is it the same name and network? rmcast ping %s, on both machines, says what is wrong", be(here), quote(s.to.given)), nil)
+		case <-s.roster.Changed():
+			if now := s.present(); told >= 0 && now != told {
+				told = now
+				s.e.tell.say("waiting", fmt.Sprintf("%d of %s there", now, human.Count(s.want, "receiver")), fields{"have": now, "want": s.want})
+			}
+		}
+	}
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
+
+func be(n int) string {
+	if n == 0 {
+		return "nobody is"
+	}
+	return human.Count(n, "receiver") + plural(n, " is", " are")
+}
+
+func (s *sender) nobody(here int, after time.Duration, command string) error {
+	what := fmt.Sprintf("no receiver was there within %s", human.Duration(after))
+	if here > 0 {
+		what = fmt.Sprintf("only %d of %d receivers were there within %s", here, s.want, human.Duration(after))
+	}
+	return &failure{exitNobody, what, "Run " + command + " on the others, in the same network; rmcast ping " + quote(s.to.given) + " on both ends says what keeps them apart. -receivers 0 sends to whoever hears.", nil}
+}
+
+// present counts the receivers that are there, and tells of other senders.
+func (s *sender) present() int {
+	n := 0
+	for _, m := range s.roster.Members() {
+		switch {
+		case m.Role == "recv" && !m.Gone:
+			n++
+		case (m.Role == "send" || m.Role == "loop") && !m.Gone && m.Objects > 0 && !s.rivals[m.ID]:
+			s.rivals[m.ID] = true
+			s.e.tell.warn("rival", fmt.Sprintf("another sender uses the name %s: %s sends %s. Receivers get both; if that is not meant, stop one and take another name", s.to, m.Host, m.What),
+				fields{"host": m.Host, "what": m.What})
+		}
+	}
+	return n
+}
+
+// tally is what receivers have become.
+type tally struct {
+	done, active, failed int
+	least                float64 // of the active: how far the last is
+	lost                 []string
+}
+
+// count sorts the receivers among members.
+func count(members []roster.Member) (t tally) {
+	t.least = 1
+	for _, m := range members {
+		if m.Role != "recv" || m.State != roster.Done && m.Gone && cameBack(m, members) {
+			continue
+		}
+		switch {
+		case m.State == roster.Done:
+			t.done++
+		case m.State == roster.Fail:
+			t.failed++
+			t.lost = append(t.lost, fmt.Sprintf("%s (%s)", m.Host, m.Why))
+		case m.Gone && m.Left:
+			t.failed++
+			t.lost = append(t.lost, fmt.Sprintf("%s (was stopped at %s)", m.Host, human.Percent(m.Have)))
+		case m.Gone:
+			t.failed++
+			t.lost = append(t.lost, fmt.Sprintf("%s (fell silent at %s)", m.Host, human.Percent(m.Have)))
+		default:
+			t.active++
+			t.least = min(t.least, m.Have)
+		}
+	}
+	return t
+}
+
+// cameBack reports whether a receiver that is gone was started again, into the same directory.
+func cameBack(gone roster.Member, members []roster.Member) bool {
+	return slices.ContainsFunc(members, func(m roster.Member) bool {
+		return m.Role == gone.Role && m.Host == gone.Host && m.Addr == gone.Addr && m.Place == gone.Place && m.Since.After(gone.Since)
+	})
+}
+
+// ending decides when a sender that knows its receivers ends.
+type ending struct {
+	want int
+	idle time.Time // since when nobody is active though somebody lacks something; zero: somebody is
+}
+
+// over reports whether to end at now, and whether all is well.
+func (x *ending) over(now time.Time, t tally) (end, well bool) {
+	switch {
+	case t.active > 0:
+		x.idle = time.Time{}
+		return false, false
+	case t.done >= x.want && t.failed == 0:
+		return true, true
+	case x.idle.IsZero():
+		x.idle = now
+	}
+	return now.Sub(x.idle) >= settle, false
+}
+
+var errReceivers = errors.New("receivers without everything")
+
+// send sends until all have everything, or its turns are over.
+func (s *sender) send(ctx context.Context) error {
+	s.began = time.Now()
+	s.roster.Say(func(n *roster.Note) { n.State = roster.Get })
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	result := make(chan error, 1)
+	go func() { result <- s.turn(inner) }()
+	p := newProgress(s.e)
+	defer p.close()
+	ticks := time.NewTicker(tick)
+	defer ticks.Stop()
+	var m meter
+	x, idle := ending{want: s.want}, false
+	for {
+		select {
+		case err := <-result:
+			return err
+		case <-ticks.C:
+		case <-s.roster.Changed():
+		}
+		now := time.Now()
+		s.present()
+		t := count(s.roster.Members())
+		s.tellFinished()
+		if !s.loop && s.want > 0 {
+			end, well := x.over(now, t)
+			if !x.idle.IsZero() && !idle {
+				s.e.tell.warn("lacking", fmt.Sprintf("waiting %s for %s to come back, by rmcast recv %s", human.Duration(settle), strings.Join(t.lost, ", "), quote(s.to.given)), nil)
+			}
+			idle = !x.idle.IsZero()
+			if end {
+				cancel()
+				<-result
+				if !well {
+					return &failure{exitFailed, fmt.Sprintf("%d of %d receivers did not get everything: %s", t.failed, t.failed+t.done, strings.Join(t.lost, ", ")),
+						"Run rmcast recv there again, and this command: they go on where they were.", errReceivers}
+				}
+				return nil
+			}
+		}
+		if g := s.gauge(&m, now, t); !idle {
+			p.show(g)
+		}
+	}
+}
+
+// turn sends what the receivers need: all of it, and then what they ask for. Where that is not enough all of it goes round again.
+func (s *sender) turn(ctx context.Context) error {
+	cfg := carousel.SendConfig{Requests: s.requests}
+	switch {
+	case s.loop:
+	case s.want == 0:
+		cfg.Turns = s.turns
+	default:
+		cfg.Turns, cfg.AnswerWait = 1, 20*time.Second
+	}
+	for {
+		err := carousel.Send(ctx, s.source, &cfg, s.objects...)
+		if err != nil || s.want == 0 {
+			return err
+		}
+		cfg.ParityFirst = !cfg.ParityFirst
+	}
+}
+
+// gauge is how far the first turn is, and then how far the last receiver is.
+func (s *sender) gauge(m *meter, now time.Time, t tally) gauge {
+	st := s.source.Stats()
+	g := gauge{name: s.what(), total: s.bytes}
+	const packet, data = 1428, 1408
+	sent := max(0, int64(st.Bytes)-int64(st.Unsent)*packet) * data / packet
+	total := max(s.symbols*data, 1)
+	g.rate = m.add(now, int64(st.IPBytes))
+	if st.Packets > 0 {
+		g.loss = st.WorstLoss
+	}
+	g.repairs = st.Repairs
+	if s.loop {
+		turns := float64(sent) / float64(total)
+		g.done = int64((turns - float64(int64(turns))) * float64(s.bytes))
+		g.note = fmt.Sprintf("turn %d, %s now, %d served", int(turns)+1, human.Count(t.active, "receiver"), t.done)
+		return g
+	}
+	turns := int64(1)
+	if s.want == 0 {
+		turns = int64(s.turns)
+	}
+	g.done = min(int64(float64(sent)/float64(total*turns)*float64(s.bytes)), s.bytes)
+	if sent < total*turns {
+		g.eta = eta(total*turns-sent, g.rate)
+	} else if t.active > 0 {
+		g.done = int64(t.least * float64(s.bytes))
+	}
+	if n := t.done + t.active; n > 0 {
+		g.note = fmt.Sprintf("%d of %d done", t.done, n)
+	}
+	return g
+}
+
+// tellFinished tells of each receiver that has everything, or failed, once.
+func (s *sender) tellFinished() {
+	for _, m := range s.roster.Members() {
+		if m.Role != "recv" || s.finished[m.ID] {
+			continue
+		}
+		f := fields{"host": m.Host, "addr": m.Addr.String(), "loss": m.Loss}
+		switch {
+		case m.State == roster.Done:
+			s.e.tell.say("receiver_done", fmt.Sprintf("%s has everything (%s, loss %s)", m.Host, m.Addr.WithZone(""), human.Percent(m.Loss)), f)
+		case m.State == roster.Fail:
+			f["why"] = m.Why
+			s.e.tell.warn("receiver_failed", fmt.Sprintf("%s gave up: %s", m.Host, m.Why), f)
+		case m.Gone && m.Left:
+			s.e.tell.warn("receiver_left", fmt.Sprintf("%s was stopped at %s", m.Host, human.Percent(m.Have)), f)
+		case m.Gone:
+			s.e.tell.warn("receiver_silent", fmt.Sprintf("%s fell silent at %s", m.Host, human.Percent(m.Have)), f)
+		default:
+			continue
+		}
+		s.finished[m.ID] = true
+	}
+}
+
+// over closes the session and says how it went.
+func (s *sender) over(ctx context.Context, err error) error {
+	t := count(s.roster.Members())
+	limit := s.limit > 0 && errors.Is(err, context.DeadlineExceeded) && interrupted(ctx) == nil
+	if err == nil {
+		_ = s.source.Close()
+	}
+	took := max(time.Since(s.began), time.Millisecond)
+	switch {
+	case err == nil, limit && (s.loop || t.active+t.failed == 0 && t.done >= s.want):
+		who := human.Count(t.done, "receiver") + plural(t.done, " has it, verified", " have it, verified")
+		if (s.want == 0 || s.loop) && t.done == 0 {
+			who = "nobody has said that it arrived"
+		}
+		st := s.source.Stats()
+		text := fmt.Sprintf("sent %s, %s in %s: %s", s.what(), human.Bytes(s.bytes), human.Duration(took), who)
+		s.e.tell.say("done", text, fields{"what": s.what(), "bytes": s.bytes, "seconds": took.Seconds(), "receivers": t.done, "ip_bytes": st.IPBytes, "repairs": st.Repairs})
+		return nil
+	case limit:
+		return fail(err, "Give it more time with -for, or a higher -rate; run it again for the rest: receivers go on where they were.",
+			"the time is over (-for %s), and %d of %d receivers have everything", s.limit, t.done, t.done+t.active+t.failed)
+	case isCancel(err) && ctx.Err() != nil:
+		return ended(ctx)
+	}
+	return explain("sending to "+s.to.String(), err)
+}
