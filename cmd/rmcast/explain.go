@@ -120,7 +120,11 @@ func (e *env) report(err error) int {
 		e.prepare()
 	}
 	if e.tell.json != nil && code != exitClosedPipe {
-		e.tell.warn("error", what, fields{"do": do, "exit": code})
+		f := fields{"exit": code}
+		if do != "" {
+			f["do"] = do
+		}
+		e.tell.warn("error", what, f)
 		return code
 	}
 	e.tell.barred(nil)

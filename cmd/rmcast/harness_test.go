@@ -80,11 +80,14 @@ func (b *buffer) String() string {
 }
 
 // start runs a command on machine i.
-func (w *world) start(i int, args ...string) *proc {
+func (w *world) start(i int, args ...string) *proc { return w.startWith(i, func(*env) {}, args...) }
+
+func (w *world) startWith(i int, change func(*env), args ...string) *proc {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	r, in := io.Pipe()
 	p := &proc{args: args, cancel: cancel, ended: make(chan struct{}), in: in}
 	p.env = &env{ctx: ctx, in: r, out: &p.out, err: &p.err, size: func() (int, int) { return 200, 24 }, network: w.host(i), host: fmt.Sprintf("host%d", i)}
+	change(p.env)
 	w.procs = append(w.procs, p)
 	go func() {
 		defer close(p.ended)

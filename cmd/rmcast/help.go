@@ -43,14 +43,15 @@ so it serves one-way links and any number of receivers.`,
 		"date > now.txt; rmcast loop now.txt demo -for 10s & rmcast recv demo inbox",
 	},
 	"cat": {
-		`Sends standard input to all who run "rmcast cat NAME" (-send), or writes what is
-sent to standard output. The stream is reliable, and ends with the sender's.`,
+		`Writes what is sent to NAME to standard output; with -send it sends standard
+input. The stream is reliable: each byte comes, in order, or the command fails.
+It ends when the sender's input does.`,
 		"rmcast cat demo & sleep 1; date | rmcast cat -send demo",
 	},
 	"chat": {
 		`Talks: each line you type goes to all who chat under the same NAME, and theirs
 come to you. Ctrl-D ends it. With pipes it is a bus for lines.`,
-		"(sleep 2; echo hello; sleep 1) | rmcast chat -as ann demo & rmcast chat demo",
+		"(sleep 2; echo hello) | rmcast chat -as ann demo & rmcast chat demo",
 	},
 	"ping": {
 		`Says who is in a group, and how well packets get there and back: loss and round
@@ -94,9 +95,9 @@ func rootHelp(r *cli.Command) string {
 	var b strings.Builder
 	b.WriteString(rootText)
 	for _, c := range r.VisibleCommands() {
-		fmt.Fprintf(&b, "  %-6s %-31s %s\n", c.Name, c.ArgsUsage, c.Usage)
+		fmt.Fprintf(&b, "  %-6s %-24s %s\n", c.Name, c.ArgsUsage, c.Usage)
 	}
-	b.WriteString("\nrmcast help COMMAND has an example of each; rmcast ping says if it can work here.\n")
+	b.WriteString("\nrmcast help COMMAND has an example of each; rmcast ping says if it can work.\n")
 	return b.String()
 }
 

@@ -256,75 +256,23 @@ func (s *sender) waitFor(ctx context.Context) error {
 	if s.loop || s.want == 0 {
 		return nil
 	}
-	command := "rmcast recv " + quote(s.to.given)
-	give, hint := until(s.wait), time.After(tick*3)
-	const late = 10 * time.Second
-	help := time.After(late)
-	told := -1
-	for {
-		here := s.present()
-		if here >= s.want {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			if interrupted(ctx) == nil && s.limit > 0 {
-				return s.nobody(here, s.limit, command)
-			}
-			return ended(ctx)
-		case <-give:
-			return s.nobody(here, s.wait, command)
-		case <-hint:
-			hint = nil
-			s.e.tell.say("waiting", fmt.Sprintf("waiting for %s: run on %s", human.Count(s.want, "receiver"), plural(s.want, "another machine: ", "the others: ")+command), fields{"want": s.want})
-			told = here
-		case <-help:
-			s.e.tell.say("waiting", fmt.Sprintf("still waiting, %s there. Is it the same name and network? rmcast ping %s, on both machines, says what is wrong", be(here), quote(s.to.given)), nil)
-		case <-s.roster.Changed():
-			if now := s.present(); told >= 0 && now != told {
-				told = now
-				s.e.tell.say("waiting", fmt.Sprintf("%d of %s there", now, human.Count(s.want, "receiver")), fields{"have": now, "want": s.want})
-			}
-		}
+	g := gathering{e: s.e, roster: s.roster, to: s.to, role: "recv", command: "rmcast recv " + quote(s.to.given), want: s.want, give: s.wait, look: s.rival}
+	err := g.wait(ctx)
+	if err != nil && ctx.Err() != nil && interrupted(ctx) == nil {
+		return g.nobody(s.limit)
 	}
+	return err
 }
 
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return one
-	}
-	return many
-}
-
-func be(n int) string {
-	if n == 0 {
-		return "nobody is"
-	}
-	return human.Count(n, "receiver") + plural(n, " is", " are")
-}
-
-func (s *sender) nobody(here int, after time.Duration, command string) error {
-	what := fmt.Sprintf("no receiver was there within %s", human.Duration(after))
-	if here > 0 {
-		what = fmt.Sprintf("only %d of %d receivers were there within %s", here, s.want, human.Duration(after))
-	}
-	return &failure{exitNobody, what, "Run " + command + " on the others, in the same network; rmcast ping " + quote(s.to.given) + " on both ends says what keeps them apart. -receivers 0 sends to whoever hears.", nil}
-}
-
-// present counts the receivers that are there, and tells of other senders.
-func (s *sender) present() int {
-	n := 0
+// rival tells of other senders.
+func (s *sender) rival() {
 	for _, m := range s.roster.Members() {
-		switch {
-		case m.Role == "recv" && !m.Gone:
-			n++
-		case (m.Role == "send" || m.Role == "loop") && !m.Gone && m.Objects > 0 && !s.rivals[m.ID]:
+		if (m.Role == "send" || m.Role == "loop") && !m.Gone && m.Objects > 0 && !s.rivals[m.ID] {
 			s.rivals[m.ID] = true
 			s.e.tell.warn("rival", fmt.Sprintf("another sender uses the name %s: %s sends %s. Receivers get both; if that is not meant, stop one and take another name", s.to, m.Host, m.What),
 				fields{"host": m.Host, "what": m.What})
 		}
 	}
-	return n
 }
 
 // tally is what receivers have become.
@@ -412,7 +360,7 @@ func (s *sender) send(ctx context.Context) error {
 		case <-s.roster.Changed():
 		}
 		now := time.Now()
-		s.present()
+		s.rival()
 		t := count(s.roster.Members())
 		s.tellFinished()
 		if !s.loop && s.want > 0 {

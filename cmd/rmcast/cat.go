@@ -1,0 +1,292 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/rmcast/rmcast/cmd/rmcast/internal/human"
+	"github.com/rmcast/rmcast/cmd/rmcast/internal/roster"
+	"github.com/rmcast/rmcast/transport"
+	"github.com/rmcast/rmcast/wire"
+)
+
+func catCommand(e *env) *cli.Command {
+	return &cli.Command{
+		Name: "cat", Usage: "sends standard input, or writes what is sent", ArgsUsage: "NAME|GROUP",
+		Flags: append(append([]cli.Flag{
+			&cli.BoolFlag{Name: "send", Usage: "send standard input; without it nothing is sent, also from a pipe"},
+			&cli.IntFlag{Name: "receivers", Value: 1, Usage: "with -send: begin with `N` receivers; 0: do not wait (OpenPGM, ZeroMQ)"},
+			&cli.DurationFlag{Name: "wait", Usage: "give up after `TIME` without the other end (default: wait)"},
+			rateFlag("with -send: never faster than `RATE`, like 50M"),
+		}, networkFlags()...), outputFlags()...),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			name, err := one(c)
+			if err != nil {
+				return err
+			}
+			o, err := network(c)
+			if err == nil {
+				err = positive(c, "wait")
+			}
+			if err != nil {
+				return err
+			}
+			k := cat{e: e, wait: c.Duration("wait"), want: c.Int("receivers")}
+			if k.to, err = o.target(e, name); err != nil {
+				return err
+			}
+			k.cfg = o.transport(e)
+			if k.cfg.Rate, err = rateOf(c); err != nil {
+				return err
+			}
+			if c.Bool("send") {
+				return k.send(ctx)
+			}
+			for _, n := range []string{"receivers", "rate"} {
+				if c.IsSet(n) {
+					return misuse(fmt.Sprintf("rmcast cat -send -%s … %s sends.", n, quote(name)), "-%s is the sender's, and without -send nothing is sent", n)
+				}
+			}
+			return k.receive(ctx)
+		},
+	}
+}
+
+// cat is a stream, sent or received.
+type cat struct {
+	e    *env
+	to   *target
+	cfg  transport.Config
+	wait time.Duration
+	want int
+}
+
+func (k *cat) join(ctx context.Context, role string) (*roster.Roster, error) {
+	r, err := roster.Join(ctx, roster.Config{Network: k.to.network, Group: k.to.group, Transport: k.cfg, Host: k.e.host, Role: role, Pong: true})
+	return r, explain("cannot listen to "+k.to.String(), err)
+}
+
+// The roles of the two ends.
+const (
+	roleCat  = "cat"
+	roleSend = "cat -send"
+)
+
+// delivery bounds how long a sender waits for receivers to confirm the end.
+const delivery = 30 * time.Second
+
+// send sends the input to all, and waits until those who were there at the beginning, and still are, hold all of it.
+func (k *cat) send(ctx context.Context) error {
+	k.cfg.AmbientSPM = 250 * time.Millisecond
+	s, err := transport.DialContext(ctx, k.to.network, k.to.group.String(), &k.cfg)
+	if err != nil {
+		return explain("cannot send to "+k.to.String(), err)
+	}
+	whole := false
+	defer func() {
+		if !whole {
+			ctx, cancel := context.WithTimeout(context.Background(), goodbye)
+			_ = s.CloseContext(ctx)
+			cancel()
+		}
+	}()
+	r, err := k.join(ctx, roleSend)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if !whole { // the session ends as one that is whole does: this is how receivers know
+			r.Say(func(n *roster.Note) { n.State, n.Why = roster.Fail, "stopped" })
+		}
+		r.Leave()
+	}()
+	g := gathering{e: k.e, roster: r, to: k.to, role: roleCat, command: "rmcast cat " + quote(k.to.given), want: k.want, give: k.wait}
+	if err := g.wait(ctx); err != nil {
+		return err
+	}
+	there := map[string]bool{}
+	for _, m := range g.here() {
+		there[m.ID] = true
+	}
+	began := time.Now()
+	stop := context.AfterFunc(ctx, func() { _ = s.SetWriteDeadline(time.Unix(0, 1)) })
+	defer stop()
+	n, err := copyUntil(ctx, s, k.e.in)
+	if ctx.Err() != nil {
+		return ended(ctx)
+	}
+	if err != nil {
+		return explain("reading standard input", err)
+	}
+	var q transport.Quorum
+	for _, m := range g.here() {
+		if id, err := strconv.ParseUint(m.ID, 16, 64); err == nil && there[m.ID] {
+			q.Of = append(q.Of, wire.ReceiverID(id))
+		}
+	}
+	if len(q.Of) > 0 {
+		bounded, cancel := context.WithTimeout(ctx, delivery)
+		err = s.WaitDelivered(bounded, q)
+		cancel()
+	}
+	if ctx.Err() != nil {
+		return ended(ctx)
+	}
+	var undelivered *transport.UndeliveredError
+	if errors.As(err, &undelivered) {
+		return fail(err, "They may have been stopped, or lost what cannot be repaired any more: they say it themselves.", "%d of %d receivers have not confirmed that they hold everything", len(undelivered.Missing), len(q.Of))
+	}
+	if err == nil {
+		whole = true
+		err = s.Close()
+	}
+	if err != nil {
+		return explain("sending to "+k.to.String(), err)
+	}
+	k.e.tell.say("done", fmt.Sprintf("sent %s in %s, %s", human.Bytes(n), human.Duration(max(time.Since(began), time.Millisecond)), confirmed(len(q.Of))), fields{"bytes": n, "receivers": len(q.Of)})
+	return nil
+}
+
+func confirmed(n int) string {
+	if n == 0 {
+		return "nobody has confirmed it"
+	}
+	return human.Count(n, "receiver") + plural(n, " has", " have") + " it"
+}
+
+// copyUntil copies until the input or the context ends. A read that waits goes on behind our back then.
+func copyUntil(ctx context.Context, to io.Writer, from io.Reader) (int64, error) {
+	type result struct {
+		n   int64
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		n, err := io.Copy(to, from)
+		done <- result{n, err}
+	}()
+	select {
+	case r := <-done:
+		return r.n, r.err
+	case <-ctx.Done():
+		return 0, ended(ctx)
+	}
+}
+
+// receive writes the stream of the first sender to the output.
+func (k *cat) receive(ctx context.Context) error {
+	k.unread()
+	r, err := k.join(ctx, roleCat)
+	if err != nil {
+		return err
+	}
+	defer r.Leave()
+	id, err := strconv.ParseUint(r.Me().ID, 16, 64)
+	if err != nil {
+		panic("BUG: rmcast: the id of a member is " + r.Me().ID)
+	}
+	k.cfg.ReceiverID = wire.ReceiverID(id)
+	l, err := transport.ListenContext(ctx, k.to.network, k.to.group.String(), &k.cfg)
+	if err != nil {
+		return explain("cannot listen to "+k.to.String(), err)
+	}
+	defer l.Close()
+	if k.wait > 0 {
+		_ = l.SetDeadline(time.Now().Add(k.wait))
+	}
+	stop := context.AfterFunc(ctx, func() { _ = l.SetDeadline(time.Unix(0, 1)) })
+	defer stop()
+	hint := time.AfterFunc(hintSoon, func() {
+		k.e.tell.say("waiting", "waiting for a sender: run on another machine: rmcast cat -send "+quote(k.to.given), fields{"group": k.to.group.String()})
+	})
+	session, err := l.AcceptReceiver()
+	hint.Stop()
+	switch {
+	case ctx.Err() != nil:
+		return ended(ctx)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &failure{exitNobody, fmt.Sprintf("no sender was heard within %s", human.Duration(k.wait)),
+			"Start one: rmcast cat -send " + quote(k.to.given) + ", in the same network; rmcast ping " + quote(k.to.given) + " on both ends says what keeps them apart.", nil}
+	case err != nil:
+		return explain("listening to "+k.to.String(), err)
+	}
+	_ = l.SetDeadline(time.Time{})
+	go k.others(l, session)
+	defer session.Close()
+	stopReading := context.AfterFunc(ctx, func() { _ = session.SetReadDeadline(time.Unix(0, 1)) })
+	defer stopReading()
+	if err := k.write(ctx, session); err != nil {
+		return err
+	}
+	for _, m := range r.Members() {
+		if m.Role == roleSend && m.State == roster.Fail && m.Addr == session.RemoteAddr().(*transport.Addr).Host().Addr() && m.Gone && time.Since(m.Seen) < roster.Expiry {
+			return fail(nil, "Start the sender again for the whole of it.", "the stream is cut off: its sender, %s, was stopped", m.Host)
+		}
+	}
+	return nil
+}
+
+// unread says that a pipe on the input is not read.
+func (k *cat) unread() {
+	f, ok := k.e.in.(*os.File)
+	if !ok {
+		return
+	}
+	if info, err := f.Stat(); err == nil && (info.Mode()&os.ModeNamedPipe != 0 || info.Mode().IsRegular() && info.Size() > 0) {
+		k.e.tell.warn("unread", "receiving; standard input is not read: rmcast cat -send "+quote(k.to.given)+" sends it", nil)
+	}
+}
+
+// others tells of senders that are not written.
+func (k *cat) others(l *transport.Listener, first *transport.Receiver) {
+	for {
+		s, err := l.AcceptReceiver()
+		if err != nil {
+			return
+		}
+		k.e.tell.warn("rival", fmt.Sprintf("another sender uses the name %s: %s; only the first, %s, is written. If that is not meant, stop one and take another name", k.to, s.RemoteAddr(), first.RemoteAddr()), nil)
+		s.Close()
+	}
+}
+
+// write copies the session to the output until it ends.
+func (k *cat) write(ctx context.Context, session *transport.Receiver) error {
+	b := make([]byte, 1<<16)
+	total, lost := int64(0), 0
+	for {
+		n, err := session.Read(b)
+		total += int64(n)
+		if n > 0 {
+			if _, err := k.e.out.Write(b[:n]); err != nil {
+				if errors.Is(err, syscall.EPIPE) {
+					return err
+				}
+				return explain("writing standard output", err)
+			}
+		}
+		var loss *transport.LossError
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return ended(ctx)
+		case errors.As(err, &loss):
+			lost += loss.Lost.Len()
+			k.e.tell.warn("loss", fmt.Sprintf("%s are missing after %s: %s", human.Count(loss.Lost.Len(), "packet"), human.Bytes(total), plain(err)), fields{"packets": loss.Lost.Len(), "after": total})
+		case err == io.EOF && lost > 0:
+			return fail(nil, "This machine was too slow, joined late, or was cut off: have the sender use a lower -rate.", "the stream has ended and is not whole: %s are missing", human.Count(lost, "packet"))
+		case err == io.EOF:
+			k.e.tell.say("done", "received "+human.Bytes(total), fields{"bytes": total})
+			return nil
+		default:
+			return explain(fmt.Sprintf("the stream broke off after %s", human.Bytes(total)), err)
+		}
+	}
+}

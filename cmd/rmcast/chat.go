@@ -1,0 +1,238 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"sync"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/rmcast/rmcast/cmd/rmcast/internal/human"
+	"github.com/rmcast/rmcast/cmd/rmcast/internal/roster"
+	"github.com/rmcast/rmcast/transport"
+)
+
+func chatCommand(e *env) *cli.Command {
+	return &cli.Command{
+		Name: "chat", Usage: "a line to all, theirs to you", ArgsUsage: "NAME|GROUP",
+		Flags: append(append([]cli.Flag{
+			&cli.StringFlag{Name: "as", Usage: "what you are called: `WHO` (default: user@host)"},
+		}, networkFlags()...), outputFlags()...),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			name, err := one(c)
+			if err != nil {
+				return err
+			}
+			o, err := network(c)
+			if err != nil {
+				return err
+			}
+			to, err := o.target(e, name)
+			if err != nil {
+				return err
+			}
+			k := chat{e: e, to: to, cfg: o.transport(e), who: human.Clean(c.String("as"))}
+			if k.who == "" {
+				k.who = userName() + "@" + e.host
+			}
+			return k.run(ctx)
+		},
+	}
+}
+
+func userName() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username
+	}
+	return "somebody"
+}
+
+// chat is many to many: each member is a source and a listener. A message is the member's name, a zero byte, and a line.
+type chat struct {
+	e   *env
+	to  *target
+	cfg transport.Config
+	who string
+}
+
+const (
+	roleChat = "chat"
+	maxLine  = 16 << 10 // bytes
+)
+
+func (k *chat) run(ctx context.Context) error {
+	l, err := transport.ListenContext(ctx, k.to.network, k.to.group.String(), &k.cfg)
+	if err != nil {
+		return explain("cannot listen to "+k.to.String(), err)
+	}
+	s, err := transport.DialContext(ctx, k.to.network, k.to.group.String(), &k.cfg)
+	if err != nil {
+		l.Close()
+		return explain("cannot send to "+k.to.String(), err)
+	}
+	r, err := roster.Join(ctx, roster.Config{Network: k.to.network, Group: k.to.group, Transport: k.cfg, Host: k.e.host, Role: roleChat, What: k.who, Pong: true})
+	if err != nil {
+		l.Close()
+		_ = s.Close()
+		return explain("cannot listen to "+k.to.String(), err)
+	}
+	k.e.tell.say("ready", fmt.Sprintf("you are %s in %s (%s); Ctrl-D ends", k.who, k.to, k.to.group), fields{"who": k.who, "group": k.to.group.String()})
+	inner, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	failed := make(chan error, 1)
+	running.Go(func() { k.hear(inner, l, s, &running, failed) })
+	running.Go(func() { k.comeAndGo(inner, r) })
+	lines := make(chan lineRead)
+	go read(inner, k.e.in, lines)
+	err = k.talk(ctx, s, lines, failed)
+	cancel()
+	l.Close()
+	running.Wait()
+	r.Leave()
+	bounded, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	_ = s.CloseContext(bounded)
+	cancel()
+	return err
+}
+
+// lineRead is a line of the input, or why there is none.
+type lineRead struct {
+	b   []byte
+	err error
+}
+
+// read reads lines until the input ends or nobody wants more.
+func read(ctx context.Context, in io.Reader, lines chan<- lineRead) {
+	sc := bufio.NewScanner(in)
+	sc.Buffer(nil, maxLine)
+	give := func(l lineRead) bool {
+		select {
+		case lines <- l:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	for sc.Scan() {
+		if !give(lineRead{b: bytes.Clone(sc.Bytes())}) {
+			return
+		}
+	}
+	err := sc.Err()
+	if err == nil {
+		err = io.EOF
+	}
+	give(lineRead{err: err})
+}
+
+// talk sends lines until they end.
+func (k *chat) talk(ctx context.Context, s *transport.Source, lines <-chan lineRead, failed <-chan error) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ended(ctx)
+		case err := <-failed:
+			return err
+		case l := <-lines:
+			switch {
+			case l.err == io.EOF:
+				return nil
+			case errors.Is(l.err, bufio.ErrTooLong):
+				return fail(l.err, "rmcast cat -send takes any length.", "a line is longer than %s", human.Bytes(maxLine))
+			case l.err != nil:
+				return explain("reading standard input", l.err)
+			case len(l.b) == 0:
+				continue
+			}
+			_ = s.SetWriteDeadline(time.Now().Add(10 * time.Second))
+			if err := s.WriteMessage(append([]byte(k.who+"\x00"), l.b...)); err != nil {
+				return explain("sending to "+k.to.String(), err)
+			}
+		}
+	}
+}
+
+// hear prints the lines of all others.
+func (k *chat) hear(ctx context.Context, l *transport.Listener, own *transport.Source, running *sync.WaitGroup, failed chan<- error) {
+	for {
+		session, err := l.AcceptReceiver()
+		if err != nil {
+			return
+		}
+		if session.TSI() == own.TSI() {
+			session.Close()
+			continue
+		}
+		running.Go(func() {
+			defer session.Close()
+			stop := context.AfterFunc(ctx, func() { _ = session.SetReadDeadline(time.Unix(0, 1)) })
+			defer stop()
+			b := make([]byte, 1<<16)
+			for ctx.Err() == nil {
+				n, err := session.ReadMessage(b)
+				var loss *transport.LossError
+				switch {
+				case err == nil:
+					if err := k.print(b[:n]); err != nil {
+						select {
+						case failed <- err:
+						default:
+						}
+						return
+					}
+				case errors.As(err, &loss):
+					k.e.tell.warn("loss", fmt.Sprintf("%s of %s are lost: %s", human.Count(loss.Lost.Len(), "packet"), session.RemoteAddr(), plain(err)), nil)
+				case errors.Is(err, os.ErrDeadlineExceeded), err == io.EOF:
+					return
+				default:
+					return
+				}
+			}
+		})
+	}
+}
+
+// print writes a message.
+func (k *chat) print(b []byte) error {
+	who, text, ok := bytes.Cut(b, []byte{0})
+	if !ok {
+		who, text = []byte("?"), b
+	}
+	name, line := human.Clean(string(who)), human.Clean(string(text))
+	if k.e.json {
+		k.e.tell.say("line", "", fields{"who": name, "line": line})
+		return k.e.tell.failed()
+	}
+	_, err := fmt.Fprintf(k.e.out, "%s: %s\n", name, line)
+	return err
+}
+
+// comeAndGo tells who comes and goes.
+func (k *chat) comeAndGo(ctx context.Context, r *roster.Roster) {
+	there := map[string]bool{}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.Changed():
+		}
+		for _, m := range r.Members() {
+			if m.Role != roleChat || there[m.ID] == !m.Gone {
+				continue
+			}
+			there[m.ID] = !m.Gone
+			word, event := "is here", "here"
+			if m.Gone {
+				word, event = "has left", "left"
+			}
+			k.e.tell.say(event, fmt.Sprintf("* %s %s", m.What, word), fields{"who": m.What, "host": m.Host})
+		}
+	}
+}
