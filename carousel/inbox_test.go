@@ -624,6 +624,22 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// Block by block, one that is silent and comes in the middle of a turn completes too: without loss within two turns from then.
+func TestBlockByBlockSilent(t *testing.T) {
+	b := random(1, 50_000)
+	o := object(t, "file", b, small)
+	for seed := range uint64(8) {
+		f := newFeed(t, SendConfig{Seed: seed + 1, BlockByBlock: true, ParityFirst: seed%2 == 1}, o)
+		f.skip(int(o.Symbols()) / 2)
+		in := newInbox(t, t.TempDir(), InboxConfig{})
+		loss := []float64{0, 0.3}[seed/4]
+		got := run(t, in, f, loss, newRand(seed))
+		if turns := float64(got) / (1 - loss) / float64(o.Symbols()); turns > 2.1+5*loss {
+			t.Errorf("seed %d: loss %v: %.2f turns", seed, loss, turns)
+		}
+	}
+}
+
 // The memory to decode blocks stays while there are blocks to come, and no longer.
 func TestDecoderMemory(t *testing.T) {
 	o := object(t, "file", random(1, 50_000), small)

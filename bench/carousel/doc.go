@@ -17,8 +17,8 @@
 //
 // silent: receivers with ReceiveOnly join within the first turn; the object is random bytes, zeros, or a tree of 10,000 files. What leaves a receiver's interface is
 // captured: IGMP, MLD, ARP and neighbour discovery are the kernel's, anything else fails the case. late: a receiver joins at half a turn. killed: a receiver
-// ends by SIGKILL at random moments and is started again. beside: everybody is there from the start; the carousel silent, and with NAKs, UFTP, and udpcast without and
-// with parity of its own.
+// ends by SIGKILL at random moments and is started again. beside: everybody is there from the start; the carousel silent, with NAKs, with NAKs for one turn, and for
+// one turn block by block with requests of receivers that are silent otherwise; UFTP; udpcast without and with parity of its own.
 //
 // # What is counted
 //
