@@ -50,7 +50,7 @@ func root(e *env) *cli.Command {
 		EnableShellCompletion: true,
 		Suggest:               true,
 		Commands: []*cli.Command{
-			sendCommand(e), recvCommand(e), loopCommand(e), catCommand(e), chatCommand(e),
+			sendCommand(e), recvCommand(e), loopCommand(e), catCommand(e), chatCommand(e), pingCommand(e), dumpCommand(e), topCommand(e),
 		},
 		HideHelpCommand: true,
 		ExitErrHandler:  func(context.Context, *cli.Command, error) {}, // report does it

@@ -38,7 +38,7 @@ func inWorld(t *testing.T, f func(t *testing.T, w *world)) {
 				p.in.Close()
 				<-p.ended
 				if t.Failed() {
-					t.Logf("%s: exit %d\n%s%s", strings.Join(p.args, " "), p.code, &p.err, &p.out)
+					t.Logf("%s: exit %d\n%.3000s%.1000s", strings.Join(p.args, " "), p.code, &p.err, &p.out)
 				}
 			}
 		}()

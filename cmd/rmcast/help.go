@@ -67,7 +67,7 @@ is seen in captures only.`,
 	},
 	"top": {
 		`Shows who sends in a group now: rates, loss, repairs, receivers. Packets are
-counted here, so loss is what this machine misses; it works with foreign PGM too.`,
+counted here, so loss is what this machine misses. OpenPGM and ZeroMQ too.`,
 		"rmcast top demo -for 5s & date | rmcast cat -send demo",
 	},
 }

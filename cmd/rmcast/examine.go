@@ -1,0 +1,248 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rmcast/rmcast/cmd/rmcast/internal/human"
+	"github.com/rmcast/rmcast/dgram"
+)
+
+// facts is what was found out about this machine. diagnose makes sentences of it, and knows nothing else.
+type facts struct {
+	group     netip.AddrPort
+	ifaces    []ifaceFacts
+	chosen    string // the interface that would be used
+	named     bool   // the user named it
+	openErr   error  // why nothing could be opened
+	heard     bool   // what was sent came back
+	refused   dgram.WriteErrors
+	rmemMax   int64    // bytes; 0: not known
+	reverse   bool     // strict reverse path filter on the chosen interface
+	noQuerier []string // bridges that snoop and have no querier of their own
+	system    string
+}
+
+type ifaceFacts struct {
+	name                    string
+	up, multicast, loopback bool
+	wireless                bool
+	mtu                     int
+	addrs                   []string
+}
+
+// level is how bad a finding is.
+type level uint8
+
+const (
+	good level = iota
+	hint
+	broken
+)
+
+func (l level) String() string { return [...]string{"ok", "hint", "bad"}[l] }
+func (l level) mark() string   { return [...]string{"ok  ", "hint", "BAD "}[l] }
+
+// finding is a sentence about this machine, and what to do.
+type finding struct {
+	level    level
+	what, do string
+}
+
+// gather finds the facts; it takes a second at most.
+func (p *pinger) gather(ctx context.Context) *facts {
+	f := &facts{group: p.to.group, named: p.o.iface != "", system: runtime.GOOS}
+	all, _ := net.Interfaces()
+	if p.e.network != nil {
+		all = nil // a network in memory
+	}
+	for _, i := range all {
+		x := ifaceFacts{name: i.Name, mtu: i.MTU, up: i.Flags&net.FlagUp != 0, multicast: i.Flags&net.FlagMulticast != 0, loopback: i.Flags&net.FlagLoopback != 0}
+		_, err := os.Stat("/sys/class/net/" + i.Name + "/wireless")
+		x.wireless = err == nil
+		addrs, _ := i.Addrs()
+		for _, a := range addrs {
+			x.addrs = append(x.addrs, a.String())
+		}
+		f.ifaces = append(f.ifaces, x)
+	}
+	p.selfTest(ctx, f)
+	if f.system == "linux" && p.e.network == nil {
+		f.rmemMax = number("/proc/sys/net/core/rmem_max")
+		f.reverse = number("/proc/sys/net/ipv4/conf/all/rp_filter") == 1 || number("/proc/sys/net/ipv4/conf/"+f.chosen+"/rp_filter") == 1
+		bridges, _ := filepath.Glob("/sys/class/net/*/bridge/multicast_snooping")
+		for _, b := range bridges {
+			dir := filepath.Dir(b)
+			if number(b) == 1 && number(filepath.Join(dir, "multicast_querier")) == 0 {
+				f.noQuerier = append(f.noQuerier, filepath.Base(filepath.Dir(dir)))
+			}
+		}
+	}
+	return f
+}
+
+// number reads a file of one number; 0 if there is none.
+func number(path string) int64 {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0
+	}
+	n, _ := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+	return n
+}
+
+// selfTest sends to the group and listens for it.
+func (p *pinger) selfTest(ctx context.Context, f *facts) {
+	n := p.e.network
+	if n == nil {
+		n = dgram.Kernel
+	}
+	o := dgram.Options{Interface: p.o.iface, HopLimit: p.o.hops}
+	in, err := n.OpenReceiver(ctx, p.to.network, p.to.group, o)
+	if err != nil {
+		f.openErr = err
+		return
+	}
+	f.chosen = in.Info().Interface
+	out, err := n.OpenSource(ctx, p.to.network, p.to.group, o)
+	if err != nil {
+		in.Close()
+		f.openErr = err
+		return
+	}
+	token := []byte("rmcast ping " + strconv.FormatInt(time.Now().UnixNano(), 36)) // no PGM: nobody takes it for a packet
+	bounded, cancel := context.WithTimeout(ctx, time.Second)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = listen(bounded, in, p.to.group, func(h heard) bool {
+			f.heard = f.heard || string(h.b) == string(token)
+			return !f.heard
+		})
+	}()
+	for range 3 {
+		if err := out.WriteRun(token, 0, netip.AddrPort{}, 0); err != nil {
+			break
+		}
+		select {
+		case <-done:
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	<-done
+	cancel()
+	in.Close()
+	f.refused = out.Stats().Refused
+	out.Close()
+}
+
+// table lists the interfaces.
+func (f *facts) table(width int) string {
+	var b strings.Builder
+	for _, i := range f.ifaces {
+		state := "down"
+		switch {
+		case i.up && i.multicast:
+			state = "up, multicast"
+		case i.up:
+			state = "up, no multicast"
+		}
+		mark := " "
+		if i.name == f.chosen {
+			mark = "*"
+		}
+		line := fmt.Sprintf("%s %-10s %-16s MTU %-5d %s", mark, i.name, state, i.mtu, strings.Join(i.addrs, " "))
+		b.WriteString(human.Cut(strings.TrimRight(line, " "), width) + "\n")
+	}
+	return b.String()
+}
+
+// tunnels are names of interfaces that seldom lead to the machines that are meant.
+var tunnels = []string{"tun", "tap", "wg", "docker", "br-", "veth", "virbr", "cni", "flannel", "cali", "zt", "tailscale", "vmnet", "utun", "vEthernet"}
+
+// able are the interfaces that could be used instead of the chosen.
+func (f *facts) able() (names []string) {
+	for _, i := range f.ifaces {
+		if i.up && i.multicast && !i.loopback && i.name != f.chosen && len(i.addrs) > 0 {
+			names = append(names, i.name)
+		}
+	}
+	return names
+}
+
+// diagnose says what the facts mean: what is bad first.
+func (f *facts) diagnose() (list []finding) {
+	add := func(l level, do, format string, args ...any) {
+		list = append(list, finding{l, fmt.Sprintf(format, args...), do})
+	}
+	if f.openErr != nil {
+		add(broken, advice(f.openErr), "%s", plain(f.openErr))
+		return list
+	}
+	addr := f.group.Addr().WithZone("")
+	chosen := ifaceFacts{name: f.chosen, up: true, multicast: true, mtu: 1500}
+	for _, i := range f.ifaces {
+		if i.name == f.chosen {
+			chosen = i
+		}
+	}
+	switch {
+	case f.refused.Denied > 0:
+		add(broken, fmt.Sprintf("Allow UDP to %s, out and in: nft list ruleset or iptables -S shows the rules; ufw allow out to %v; Windows: allow the program", addr, addr), "a packet filter of this machine refuses what is sent to the group")
+	case f.refused.Unreachable > 0:
+		add(broken, "Name the right interface with -interface, or add a route: ip route add 224.0.0.0/4 dev "+f.chosen, "there is no route to the group on %s", f.chosen)
+	case !f.heard:
+		add(broken, fmt.Sprintf("Allow UDP to %s in, and IGMP or MLD: nft list ruleset or iptables -S shows the rules; ufw allow to %v; firewall-cmd --add-rich-rule with destination %v", addr, addr, addr), "what this machine sends to the group does not come back to it on %s: a packet filter drops it", f.chosen)
+	default:
+		add(good, "", "sending to a group and hearing it works on %s", f.chosen)
+	}
+	if !chosen.multicast && !chosen.loopback {
+		add(broken, "ip link set dev "+f.chosen+" multicast on, or another one with -interface", "interface %s has no MULTICAST flag", f.chosen)
+	}
+	if chosen.loopback {
+		add(hint, "Name the interface of the network with -interface, if there is one", "%s is the loopback: only this machine hears it", f.chosen)
+	}
+	for _, t := range tunnels {
+		if strings.HasPrefix(f.chosen, t) {
+			add(hint, fmt.Sprintf("If the other machines are elsewhere, name the interface with -interface%s", others(f.able())), "%s looks like a tunnel or the network of containers, most of which carry no multicast to other machines", f.chosen)
+			break
+		}
+	}
+	if n := f.able(); len(n) > 0 && !f.named {
+		add(hint, "Both ends have to be in one network", "other interfaces that could be meant: %s (-interface %s)", strings.Join(n, ", "), n[0])
+	}
+	if chosen.wireless {
+		add(hint, "A cable is better, or an access point that turns multicast into unicast", "%s is Wi-Fi: access points send multicast slowly, do not repeat what gets lost, and some not at all", f.chosen)
+	}
+	if chosen.mtu < 1280 {
+		add(hint, "", "the MTU of %s is %d, which is small: packets are made to fit, at some cost", f.chosen, chosen.mtu)
+	}
+	if chosen.mtu > 1500 && !chosen.loopback {
+		add(hint, "Packets of 1500 are sent unless -mtu says more", "the MTU of %s is %d: larger packets pass only if all switches and machines take them", f.chosen, chosen.mtu)
+	}
+	if f.reverse && len(f.able()) > 0 {
+		add(hint, "sysctl net.ipv4.conf.all.rp_filter=2 net.ipv4.conf."+f.chosen+".rp_filter=2", "the strict reverse path filter is on: with several interfaces the kernel drops multicast of senders that it would reach by another one")
+	}
+	for _, b := range f.noQuerier {
+		add(hint, "ip link set dev "+b+" type bridge mcast_querier 1, unless a router or switch does it", "bridge %s snoops IGMP and MLD and does not query: without a querier somewhere, groups stop after some minutes", b)
+	}
+	if f.rmemMax > 0 && f.rmemMax < dgram.DefaultRecvBuffer {
+		add(hint, fmt.Sprintf("sysctl net.core.rmem_max=%d", dgram.DefaultRecvBuffer), "the kernel gives receive buffers of %s at most: above some 100 Mbit/s bursts overflow them", human.Bytes(f.rmemMax))
+	}
+	return list
+}
+
+func others(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return ": " + strings.Join(names, ", ")
+}

@@ -1,0 +1,286 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/urfave/cli/v3"
+
+	"github.com/rmcast/rmcast/cmd/rmcast/internal/human"
+	"github.com/rmcast/rmcast/cmd/rmcast/internal/roster"
+	"github.com/rmcast/rmcast/dgram"
+	"github.com/rmcast/rmcast/wire"
+)
+
+func pingCommand(e *env) *cli.Command {
+	return &cli.Command{
+		Name: "ping", Usage: "who is there; does multicast work here", ArgsUsage: "[NAME|GROUP]",
+		Flags: append(append([]cli.Flag{
+			&cli.IntFlag{Name: "count", Value: 5, Usage: "ask `N` times; 0: until Ctrl-C"},
+			&cli.DurationFlag{Name: "every", Value: time.Second, Usage: "`TIME` between"},
+		}, networkFlags()...), outputFlags()...),
+		Action: func(ctx context.Context, c *cli.Command) error {
+			o, err := network(c)
+			if err != nil {
+				return err
+			}
+			p := pinger{e: e, o: o, count: c.Int("count"), every: c.Duration("every"), w: newWatcher(), sources: map[string]*pinged{}}
+			switch {
+			case p.count < 0:
+				return misuse("", "-count is negative")
+			case p.every < 100*time.Millisecond:
+				return misuse("Times are written like 500ms or 2s.", "-every is %v, want 100ms or more", p.every)
+			}
+			if c.Args().Len() == 0 {
+				p.to, err = o.target(e, "rmcast ping")
+				if err != nil {
+					return err
+				}
+				return p.examine(ctx)
+			}
+			name, err := one(c)
+			if err != nil {
+				return err
+			}
+			if p.to, err = o.target(e, name); err != nil {
+				return err
+			}
+			return p.run(ctx)
+		},
+	}
+}
+
+// pinger asks who is in a group: members of the roster by its pings, and PGM sources of any kind by SPMRs, which they answer with an SPM.
+type pinger struct {
+	e     *env
+	o     *netOptions
+	to    *target
+	count int
+	every time.Duration
+
+	roster *roster.Roster
+	conn   dgram.Conn
+
+	mu      sync.Mutex
+	w       *watcher
+	sources map[string]*pinged // by label
+}
+
+// pinged is how a source answers.
+type pinged struct {
+	asked          time.Time // zero: nothing is open
+	rounds, answer int
+	last, least    time.Duration
+}
+
+func (p *pinger) run(ctx context.Context) (err error) {
+	if p.conn, err = openWatch(ctx, p.e, p.o, p.to, nil); err != nil {
+		return err
+	}
+	defer p.conn.Close()
+	cfg := p.o.transport(p.e)
+	if p.roster, err = roster.Join(ctx, roster.Config{Network: p.to.network, Group: p.to.group, Transport: cfg, Host: p.e.host, Role: "ping", Pong: true}); err != nil {
+		return explain("cannot listen to "+p.to.String(), err)
+	}
+	inner, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { _ = listen(inner, p.conn, p.to.group, p.take) })
+	err = p.rounds(ctx)
+	cancel()
+	running.Wait()
+	p.roster.Leave()
+	if err != nil && p.count != 0 {
+		return err
+	}
+	return p.result(ctx)
+}
+
+// take enters a packet of the group.
+func (p *pinger) take(h heard) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	packet, s, _, err := p.w.add(h)
+	if err != nil || s == nil || packet.Type != wire.TypeSPM {
+		return true
+	}
+	if q := p.sources[s.label]; q != nil && !q.asked.IsZero() {
+		q.last, q.asked = h.at.Sub(q.asked), time.Time{}
+		if q.answer++; q.least == 0 || q.last < q.least {
+			q.least = q.last
+		}
+	}
+	return true
+}
+
+// rounds asks again and again.
+func (p *pinger) rounds(ctx context.Context) error {
+	p.e.tell.say("ready", fmt.Sprintf("asking who is in %s (%s) on %s; Ctrl-C ends", p.to, p.to.group, p.conn.Info().Interface), fields{"group": p.to.group.String(), "interface": p.conn.Info().Interface})
+	known := map[string]bool{}
+	pause := time.NewTicker(p.every)
+	defer pause.Stop()
+	for n := int64(1); p.count == 0 || n <= int64(p.count)+1; n++ { // once more than is counted: others have to be met first
+		p.roster.Ping(n)
+		p.ask()
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				return ended(ctx)
+			case <-pause.C:
+				waiting = false
+			case <-p.roster.Changed():
+			}
+			p.tellNew(known)
+		}
+	}
+	return nil
+}
+
+// ask sends an SPMR to each source.
+func (p *pinger) ask() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := time.Now()
+	for _, s := range p.w.sessions {
+		if !s.source.IsValid() || s.ended || s.reset {
+			continue
+		}
+		q := p.sources[s.label]
+		if q == nil {
+			q = &pinged{}
+			p.sources[s.label] = q
+		}
+		port := s.port
+		if port == 0 {
+			port = p.to.group.Port()
+		}
+		b := (&wire.Packet{Type: wire.TypeSPMR, SourcePort: s.dest, DestinationPort: s.tsi.Port, GSI: s.tsi.GSI}).Append(nil)
+		q.rounds++
+		q.asked = now
+		_ = p.conn.WriteRun(b, 0, netip.AddrPortFrom(s.source, port), 0) // if it fails nobody answers
+	}
+}
+
+// tellNew tells of members as they answer.
+func (p *pinger) tellNew(known map[string]bool) {
+	for _, m := range p.roster.Members() {
+		if m.Pinged && !known[m.ID] {
+			known[m.ID] = true
+			p.e.tell.say("answer", fmt.Sprintf("%s (%s, %s) answers after %s", m.Host, m.Addr.WithZone(""), m.Role, human.Duration(m.RTT)), fields{"host": m.Host, "addr": m.Addr.String(), "role": m.Role, "rtt": m.RTT.Seconds()})
+		}
+	}
+}
+
+// result prints who is there.
+func (p *pinger) result(ctx context.Context) error {
+	var b strings.Builder
+	width := p.e.width()
+	host := min(max(width-58, 8), 30)
+	there := 0
+	for _, m := range p.roster.Members() {
+		if m.Gone {
+			continue
+		}
+		if there == 0 {
+			fmt.Fprintf(&b, "%-*s %-15s %-9s %9s %7s %7s\n", host, "WHO", "ADDRESS", "DOES", "RTT", "LOSS TO", "FROM")
+		}
+		there++
+		rtt, to, from := "-", "-", human.Percent(m.Missed)
+		if m.Pinged {
+			rtt, to = human.Duration(m.Least), human.Percent(m.Lost)
+		}
+		fmt.Fprintf(&b, "%-*s %-15s %-9s %9s %7s %7s\n", host, human.Cut(m.Host, host), m.Addr.WithZone(""), human.Cut(m.Role, 9), rtt, to, from)
+		p.json("member", fields{"host": m.Host, "addr": m.Addr.String(), "role": m.Role, "state": m.State, "rtt": m.Least.Seconds(), "answers": m.Pinged, "loss_to": m.Lost, "loss_from": m.Missed})
+	}
+	p.mu.Lock()
+	sources := 0
+	for _, s := range p.w.sessions {
+		if !s.source.IsValid() {
+			continue
+		}
+		if sources == 0 {
+			if there > 0 {
+				b.WriteByte('\n')
+			}
+			fmt.Fprintf(&b, "%-*s %-15s %-9s %9s %7s\n", host, "SOURCE (TSI)", "ADDRESS", "KIND", "RTT", "LOSS")
+		}
+		sources++
+		q := p.sources[s.label]
+		if q == nil {
+			q = &pinged{}
+		}
+		rtt := "no answer"
+		switch {
+		case q.answer > 0:
+			rtt = human.Duration(q.least)
+		case s.ended:
+			rtt = "ended"
+		}
+		fmt.Fprintf(&b, "%-*s %-15s %-9s %9s %7s\n", host, human.Cut(s.tsi.String(), host), s.source.WithZone(""), s.whose(), rtt, human.Percent(s.loss()))
+		p.json("source", fields{"tsi": s.tsi.String(), "addr": s.source.String(), "kind": s.whose(), "rtt": q.least.Seconds(), "answers": q.answer, "asked": q.rounds, "loss": s.loss(), "packets": s.packets})
+	}
+	p.mu.Unlock()
+	if there+sources > 0 {
+		if p.e.json {
+			return p.e.tell.failed()
+		}
+		return p.e.print(b.String())
+	}
+	if ctx.Err() != nil {
+		return ended(ctx)
+	}
+	p.e.tell.say("nobody", fmt.Sprintf("nobody answers in %s (%s). What there is to say about this machine:", p.to, p.to.group), nil)
+	if err := p.examine(ctx); err != nil {
+		return err
+	}
+	return &failure{exitNobody, "nobody answered in " + p.to.String(), fmt.Sprintf("Run rmcast ping %s on another machine at the same time: two of them find each other. If they do not, what is said above holds for that one too; "+
+		"then look at what is between: a firewall there (allow UDP to %s), another network or VLAN (-hops), Wi-Fi with client isolation, a switch that snoops without a querier.", quote(p.to.given), p.to.group.Addr().WithZone("")), nil}
+}
+
+func (p *pinger) json(event string, f fields) {
+	if p.e.json {
+		p.e.tell.say(event, "", f)
+	}
+}
+
+// examine looks at this machine and says what it finds.
+func (p *pinger) examine(ctx context.Context) error {
+	f := p.gather(ctx)
+	if ctx.Err() != nil {
+		return ended(ctx)
+	}
+	bad := 0
+	var b strings.Builder
+	width := max(p.e.width()-1, 30)
+	if p.e.json {
+		for _, i := range f.ifaces {
+			p.json("interface", fields{"name": i.name, "up": i.up, "multicast": i.multicast, "loopback": i.loopback, "mtu": i.mtu, "addrs": i.addrs, "chosen": i.name == f.chosen})
+		}
+	} else {
+		b.WriteString(f.table(width))
+	}
+	for _, x := range f.diagnose() {
+		if x.level == broken {
+			bad++
+		}
+		if p.e.json {
+			p.json("finding", fields{"level": x.level.String(), "what": x.what, "do": x.do})
+			continue
+		}
+		text := x.what
+		if x.do != "" {
+			text += ". " + x.do
+		}
+		b.WriteString(x.level.mark() + " " + human.Wrap(text, width-5, "     ") + "\n")
+	}
+	if err := p.e.print(b.String()); err != nil {
+		return err
+	}
+	if bad > 0 {
+		return fail(nil, "", "multicast does not work on this machine: see above")
+	}
+	return nil
+}
