@@ -58,6 +58,9 @@ type Info struct {
 	PortTaken bool
 	// SharedPort: another source of this process uses the same socket, so ReadBatch also returns what is meant for that one.
 	SharedPort bool
+	// From is what WriteRun's datagrams come from: a source's LocalAddr, and of a receiver the port of its second socket with the address that
+	// its interface would be asked for first, which the system need not choose. The port is 0 on raw IP.
+	From netip.AddrPort
 	// LinkLocalOnly: the interface has no other IPv6 address than a link-local one.
 	LinkLocalOnly bool
 

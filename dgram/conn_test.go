@@ -131,7 +131,8 @@ func TestInfo(t *testing.T) {
 	p := loopback4(t)
 	o := p.options()
 	o.RecvBuffer, o.SendBuffer = 64<<10, 32<<10
-	s, r := p.source(t, o).Info(), p.receiver(t, o).Info()
+	src := p.source(t, o)
+	s, r := src.Info(), p.receiver(t, o).Info()
 	ifi, err := net.InterfaceByName(p.iface)
 	if err != nil {
 		t.Fatal(err)
@@ -146,6 +147,9 @@ func TestInfo(t *testing.T) {
 		if i.SharedPort || i.PortTaken || i.LinkLocalOnly || i.Raw {
 			t.Errorf("%+v", i)
 		}
+	}
+	if want := src.LocalAddr(); s.From != want || r.From.Addr() != want.Addr() || r.From.Port() == 0 {
+		t.Errorf("sending from %v and %v, the source's address is %v", s.From, r.From, want)
 	}
 	if s.OwnPort != p.group.Port() || r.OwnPort != 0 {
 		t.Errorf("own ports %d and %d, want %d and 0", s.OwnPort, r.OwnPort, p.group.Port())

@@ -82,7 +82,12 @@ func (op *opening) spec(addr netip.Addr, port uint16) spec {
 // info is what is the same for both kinds of Conn.
 func (op *opening) info(s *socket) Info {
 	own := ownAddresses(op.ifi, s.v6, op.prefer)
+	var from netip.Addr
+	if len(own) > 0 {
+		from = own[0]
+	}
 	return Info{
+		From:      netip.AddrPortFrom(from, 0), // the port is of the socket that sends
 		Interface: op.ifi.Name, Index: op.ifi.Index, MTU: op.ifi.MTU,
 		GroupAddr: op.group.Addr(), Port: op.group.Port(),
 		LinkLocalOnly: s.v6 && len(own) > 0 && !slices.ContainsFunc(own, func(a netip.Addr) bool { return !a.IsLinkLocalUnicast() }),
@@ -191,6 +196,7 @@ func (kernel) OpenReceiver(ctx context.Context, network string, group netip.Addr
 		in.close()
 		return nil, op.explain(err, any)
 	}
+	c.info.From = netip.AddrPortFrom(c.info.From.Addr(), c.out.localPort())
 	_, c.info.SendBuffer = c.out.setBuffers(0, op.SendBuffer)
 	c.info.GRO = in.gro()
 	return c, nil

@@ -108,6 +108,14 @@ func newSocket(sp spec, o *Options) (*socket, error) {
 	return s, nil
 }
 
+// localPort is the port that the socket is bound to: 0 on raw IP.
+func (s *socket) localPort() uint16 {
+	if s.udp == nil {
+		return 0
+	}
+	return uint16(s.udp.LocalAddr().(*net.UDPAddr).Port)
+}
+
 // setHops sets the hop limit of multicast or of unicast, if it is not set already.
 func (s *socket) setHops(n int, multicast bool) (err error) {
 	now := &s.write.unicast

@@ -83,12 +83,12 @@ func (r *registry) open(op *opening, addr netip.Addr) (*sourceConn, error) {
 		s = &sharedSocket{socket: sock, key: key, own: netip.AddrPortFrom(addr, 0), portTaken: taken}
 		s.wake.L = &s.mu
 		if !op.raw {
-			s.own = netip.AddrPortFrom(addr, uint16(sock.udp.LocalAddr().(*net.UDPAddr).Port))
+			s.own = netip.AddrPortFrom(addr, sock.localPort())
 			r.byKey[key] = s
 		}
 	}
 	c := &sourceConn{shared: s, group: op.group, hops: op.HopLimit, quiet: op.NoLoopback, info: op.info(s.socket)}
-	c.info.OwnPort, c.info.PortTaken = s.own.Port(), s.portTaken
+	c.info.From, c.info.OwnPort, c.info.PortTaken = s.own, s.own.Port(), s.portTaken
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// The greatest buffers that any of the sources asks for.

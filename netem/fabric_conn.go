@@ -325,6 +325,7 @@ func (c *conn) Info() dgram.Info {
 		Interface: interfaceName, Index: interfaceIndex, MTU: f.cfg.MTU,
 		GroupAddr: zoned(c.group.addr), Port: c.port,
 		LinkLocalOnly: c.host.address(false).IsLinkLocalUnicast(),
+		From:          c.from(),
 		RecvBuffer:    c.recvBuffer, SendBuffer: c.sendBuffer,
 		GSO: !f.cfg.NoOffload, GRO: !f.cfg.NoOffload, Raw: c.own.raw,
 	}
