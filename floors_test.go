@@ -40,7 +40,7 @@ const (
 	terminal  = "github.com/urfave/cli/v3 github.com/vbauerster/mpb/v8 github.com/vbauerster/mpb/v8/decor golang.org/x/term"
 
 	machines = "wire window nack fec flow "
-	roof     = "carousel demand transport session " + machines + "seq mono dgram netem sim channel " +
+	roof     = "carousel demand metrics trace capture transport session " + machines + "seq mono dgram netem sim channel " +
 		"internal/gate internal/ring internal/invariant " + unix + " " + windows
 )
 
@@ -68,6 +68,10 @@ var floors = map[string]imports{
 	"netem/guest": may("netem " + unix),
 	"sim":         may("session netem "+machines+"seq mono internal/heap internal/invariant", "internal/testvec"),
 	"channel":     may("", "transport netem"),
+
+	"metrics": may("transport session flow wire dgram", "netem seq"),
+	"trace":   may("session seq wire mono", "transport netem"),
+	"capture": may("dgram", "transport netem wire"),
 
 	"internal/gate":      may(""),
 	"internal/heap":      may(""),
