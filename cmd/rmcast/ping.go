@@ -81,6 +81,7 @@ func (p *pinger) run(ctx context.Context) (err error) {
 	if p.conn, err = openWatch(ctx, p.e, p.o, p.to, nil); err != nil {
 		return err
 	}
+	p.w.group = p.to.group.Port()
 	defer p.conn.Close()
 	cfg := p.o.transport(p.e)
 	if p.roster, err = roster.Join(ctx, roster.Config{Network: p.to.network, Group: p.to.group, Transport: cfg, Host: p.e.host, Role: "ping", Pong: true}); err != nil {

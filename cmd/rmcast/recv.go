@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/urfave/cli/v3"
@@ -16,6 +17,7 @@ import (
 	"github.com/rmcast/rmcast/carousel"
 	"github.com/rmcast/rmcast/cmd/rmcast/internal/human"
 	"github.com/rmcast/rmcast/cmd/rmcast/internal/roster"
+	"github.com/rmcast/rmcast/demand"
 	"github.com/rmcast/rmcast/transport"
 )
 
@@ -27,6 +29,7 @@ func recvCommand(e *env) *cli.Command {
 			&cli.IntFlag{Name: "count", Usage: "end after `N` files or trees (default: what the sender says)"},
 			&cli.BoolFlag{Name: "replace", Usage: "replace files of the same name that differ"},
 			&cli.BoolFlag{Name: "silent", Usage: "send no packet at all: for one-way links"},
+			&cli.IntFlag{Name: "layers", Value: 1, Usage: "of a loop -layers `N`: as many of them as this link bears"},
 			&cli.StringSliceFlag{Name: "from", Usage: "take it from this sender only: its `ADDRESS`"},
 		}, networkFlags()...), outputFlags()...),
 		Action: func(ctx context.Context, c *cli.Command) error {
@@ -40,6 +43,10 @@ func recvCommand(e *env) *cli.Command {
 			r := receiver{e: e, dir: ".", wait: c.Duration("wait"), count: c.Int("count"), replace: c.Bool("replace"), silent: c.Bool("silent")}
 			if len(args) == 2 {
 				r.dir = args[1]
+			}
+			var err error
+			if r.layers, err = layersOf(c); err != nil {
+				return err
 			}
 			if r.count < 0 {
 				return misuse("", "-count is negative")
@@ -60,6 +67,8 @@ type receiver struct {
 	count   int
 	replace bool
 	silent  bool
+	layers  int
+	level   atomic.Int32 // layers it is on
 
 	to       *target
 	listener *transport.Listener
@@ -112,8 +121,15 @@ func (r *receiver) run(ctx context.Context, c *cli.Command, name string) error {
 	}
 	inner, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
-	running.Go(func() { r.hear(inner, &running) })
+	if r.layers > 1 {
+		running.Go(func() { r.hearLayers(inner, cfg) })
+	} else {
+		running.Go(func() { r.hear(inner, &running) })
+	}
 	if !r.silent {
+		running.Go(func() {
+			_ = demand.Want(inner, r.to.network, group, &demand.Config{Transport: &cfg}) // nothing depends on it but a loop -demand
+		})
 		running.Go(func() { _ = carousel.Ask(inner, r.to.network, group, &carousel.AskConfig{Transport: &cfg}, r.inbox) })
 	}
 	err = r.watch(ctx)
@@ -283,7 +299,7 @@ type watching struct {
 func (w *watching) heard() bool {
 	w.r.mu.Lock()
 	defer w.r.mu.Unlock()
-	return w.r.open > 0
+	return w.r.open > 0 || w.r.layers > 1 && len(w.r.inbox.Objects()) > 0
 }
 
 // Steps of an object that are told once.
@@ -338,6 +354,7 @@ func (w *watching) look(now time.Time) (done bool, err error) {
 	}
 	g.rate = w.m.add(now, g.done)
 	g.eta = eta(g.total-g.done, g.rate)
+	g.note = w.r.layersNote()
 	r.roster.Say(func(n *roster.Note) {
 		n.State, n.What, n.Have, n.Loss = roster.Get, g.name, g.share(), g.loss
 	})

@@ -15,6 +15,7 @@ import (
 	"github.com/rmcast/rmcast/carousel"
 	"github.com/rmcast/rmcast/cmd/rmcast/internal/human"
 	"github.com/rmcast/rmcast/cmd/rmcast/internal/roster"
+	"github.com/rmcast/rmcast/demand"
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/transport"
 )
@@ -34,7 +35,7 @@ func sendCommand(e *env) *cli.Command {
 			if err != nil {
 				return err
 			}
-			s := sender{e: e, role: "send", want: c.Int("receivers"), wait: c.Duration("wait"), turns: c.Int("turns"), limit: c.Duration("for")}
+			s := sender{e: e, role: "send", layers: 1, want: c.Int("receivers"), wait: c.Duration("wait"), turns: c.Int("turns"), limit: c.Duration("for")}
 			switch {
 			case s.want < 0:
 				return misuse("", "-receivers is negative")
@@ -52,6 +53,8 @@ func loopCommand(e *env) *cli.Command {
 		Flags: append(append([]cli.Flag{
 			rateFlag("never send faster than `RATE` (default: as fast as the slowest gets it)"),
 			&cli.BoolFlag{Name: "fixed", Usage: "send at -rate, whatever arrives: for provisioned and one-way links"},
+			&cli.IntFlag{Name: "layers", Value: 1, Usage: "in `N` layers, -rate all together: each recv -layers N takes as many as its link bears"},
+			&cli.BoolFlag{Name: "demand", Usage: "send only while somebody receives (who is -silent is not heard)"},
 			&cli.DurationFlag{Name: "for", Usage: "end after `TIME` (default: Ctrl-C)"},
 		}, networkFlags()...), outputFlags()...),
 		Action: func(ctx context.Context, c *cli.Command) error {
@@ -59,7 +62,10 @@ func loopCommand(e *env) *cli.Command {
 			if err != nil {
 				return err
 			}
-			s := sender{e: e, role: "loop", loop: true, fixed: c.Bool("fixed"), limit: c.Duration("for")}
+			s := sender{e: e, role: "loop", loop: true, fixed: c.Bool("fixed"), demand: c.Bool("demand"), limit: c.Duration("for")}
+			if s.layers, err = layersOf(c); err != nil {
+				return err
+			}
 			if s.fixed && c.String("rate") == "" {
 				return misuse("Say which: -fixed -rate 20M.", "-fixed needs a -rate")
 			}
@@ -74,18 +80,22 @@ func loopCommand(e *env) *cli.Command {
 // everything. For receivers that failed, left, or were silent for roster.Expiry it stays for settle, in case they come back; if they do not, its exit code
 // tells. One that does not know them (-receivers 0) ends after its turns and the last request for symbols.
 type sender struct {
-	e     *env
-	role  string
-	want  int
-	turns int
-	loop  bool
-	fixed bool
-	rate  flow.Rate
-	wait  time.Duration
-	limit time.Duration
+	e      *env
+	role   string
+	want   int
+	turns  int
+	loop   bool
+	fixed  bool
+	layers int
+	demand bool
+	rate   flow.Rate
+	wait   time.Duration
+	limit  time.Duration
 
 	to       *target
 	source   *transport.Source
+	all      []*transport.Source // of the layers, source first
+	watcher  *demand.Watcher     // with demand
 	requests *carousel.Requests
 	roster   *roster.Roster
 	objects  []*carousel.Object
@@ -117,8 +127,14 @@ func (s *sender) run(ctx context.Context, c *cli.Command, paths []string, name s
 	if err := checkPaths(paths, name); err != nil {
 		return err
 	}
+	if err := s.checkLayers(); err != nil {
+		return err
+	}
 	cfg := o.transport(s.e)
-	cfg.Rate, cfg.Fixed, cfg.AmbientSPM = s.rate, s.fixed, 250*time.Millisecond
+	cfg.Rate, cfg.Fixed = s.layerRate(0), s.fixed
+	if !s.demand {
+		cfg.AmbientSPM = 250 * time.Millisecond
+	}
 	if err := s.open(ctx, &cfg); err != nil {
 		return err
 	}
@@ -176,6 +192,16 @@ func (s *sender) open(ctx context.Context, cfg *transport.Config) (err error) {
 	if s.source, err = transport.DialContext(ctx, s.to.network, group, cfg); err != nil {
 		return explain("cannot send to "+s.to.String(), err)
 	}
+	if err := s.openLayers(ctx, *cfg); err != nil {
+		s.close()
+		return explain("cannot send to the layers of "+s.to.String(), err)
+	}
+	if s.demand {
+		if err := s.openDemand(*cfg); err != nil {
+			s.close()
+			return explain("cannot listen to "+s.to.String(), err)
+		}
+	}
 	if s.requests, err = carousel.ListenRequests(s.to.network, group, cfg); err == nil {
 		s.roster, err = roster.Join(ctx, roster.Config{Network: s.to.network, Group: s.to.group, Transport: *cfg, Host: s.e.host, Role: s.role, Pong: true})
 	}
@@ -200,10 +226,13 @@ func (s *sender) close() {
 	for _, o := range s.objects {
 		o.Close()
 	}
-	if s.source != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), goodbye)
-		_ = s.source.CloseContext(ctx)
-		cancel()
+	if s.watcher != nil {
+		s.watcher.Close()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
+	defer cancel()
+	for _, l := range s.all {
+		_ = l.CloseContext(ctx)
 	}
 }
 
@@ -388,6 +417,10 @@ func (s *sender) send(ctx context.Context) error {
 // turn sends what the receivers need: all of it, and then what they ask for. Where that is not enough all of it goes round again.
 func (s *sender) turn(ctx context.Context) error {
 	cfg := carousel.SendConfig{Requests: s.requests}
+	if s.watcher != nil {
+		cfg.Demand = s.watcher
+		go s.tellDemand(ctx)
+	}
 	switch {
 	case s.loop:
 	case s.want == 0:
@@ -396,7 +429,7 @@ func (s *sender) turn(ctx context.Context) error {
 		cfg.Turns, cfg.AnswerWait = 1, 20*time.Second
 	}
 	for {
-		err := carousel.Send(ctx, s.source, &cfg, s.objects...)
+		err := carousel.SendLayers(ctx, s.all, &cfg, s.objects...)
 		if err != nil || s.want == 0 {
 			return err
 		}

@@ -42,6 +42,7 @@ func topCommand(e *env) *cli.Command {
 				return err
 			}
 			t := top{e: e, to: to, every: every, limit: c.Duration("for"), w: newWatcher()}
+			t.w.group = to.group.Port()
 			return t.run(ctx, o)
 		},
 	}

@@ -138,7 +138,8 @@ func (s *watched) state(now time.Time) string {
 type watcher struct {
 	sessions []*watched
 	byTSI    map[watchedKey]*watched
-	beyond   bool // there were more than maxWatched
+	beyond   bool   // there were more than maxWatched
+	group    uint16 // the port of the group whose sessions alone are followed: not those that say for a moment what receivers want; 0: all are
 	packet   wire.Packet
 }
 
@@ -155,6 +156,9 @@ func (w *watcher) add(h heard) (p *wire.Packet, s *watched, isNew bool, err erro
 	p = &w.packet
 	if err := p.Decode(h.b); err != nil {
 		return nil, nil, false, err
+	}
+	if w.beside(p) {
+		return p, nil, false, nil
 	}
 	s, isNew = w.session(p, h)
 	if s == nil {
@@ -201,6 +205,17 @@ func (w *watcher) add(h heard) (p *wire.Packet, s *watched, isNew bool, err erro
 		s.ncfs++
 	}
 	return p, s, isNew, nil
+}
+
+// Receivers speak to sources under these PGM ports, added to the group's: requests of package carousel, interest of package demand.
+const (
+	requestPort = 2
+	demandPort  = 3
+)
+
+// beside reports whether a packet is of a session that is not followed.
+func (w *watcher) beside(p *wire.Packet) bool {
+	return w.group != 0 && !p.Type.Upstream() && (p.DestinationPort == w.group+requestPort || p.DestinationPort == w.group+demandPort)
 }
 
 // session finds the session of a packet, or makes it.
