@@ -61,7 +61,7 @@ var floors = map[string]imports{
 	"session":   may(machines+"seq mono internal/invariant", "internal/testvec"),
 	"transport": may("session "+machines+"seq mono dgram internal/gate internal/ring internal/invariant", "netem internal/testvec "+nettest+" "+unix),
 	"carousel":  may("transport fec flow wire seq mono", "netem dgram"),
-	"demand":    may("transport flow dgram "+multicast, "netem carousel"),
+	"demand":    may("transport fec flow dgram "+multicast, "netem carousel"),
 
 	"dgram":       may(multicast+" "+unix+" "+windows, netlink),
 	"netem":       may("dgram " + netlink + " " + nftables + " " + ethtool + " " + unix),

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rmcast/rmcast/fec"
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/transport"
 )
@@ -71,6 +72,7 @@ func requestConfig(group string, c *transport.Config) *transport.Config {
 		Logger: slog.New(slog.DiscardHandler), // each request is a session that comes and goes
 		Rate:   flow.Mbps, Fixed: true, WindowBytes: 1 << 16, Linger: 250 * time.Millisecond,
 		HeartbeatMin: 50 * time.Millisecond, Unordered: true, MaxSources: 64, Expiry: 5 * time.Second,
+		FEC: fec.Config{Off: true}, // three packets are not repaired, and parity would be announced under the next port
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/rmcast/rmcast/fec"
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/transport"
 )
@@ -69,5 +70,6 @@ func (c *Config) session(group string) *transport.Config {
 		Logger: slog.New(slog.DiscardHandler), // sessions come and go
 		Rate:   flow.Mbps, Fixed: true, WindowBytes: 1 << 16, Linger: 100 * time.Millisecond, HeartbeatMin: 50 * time.Millisecond,
 		Unordered: true, MaxSources: 64, Expiry: 5 * time.Second,
+		FEC: fec.Config{Off: true}, // three packets are not repaired, and parity would be announced under the next port
 	}
 }
