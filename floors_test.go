@@ -91,7 +91,7 @@ var floors = map[string]imports{
 
 	"cmd/rmcast":                 may(roof+" cmd/rmcast/internal/human cmd/rmcast/internal/roster cmd/rmcast/internal/pcap "+terminal, "internal/testvec"),
 	"cmd/rmcast/internal/human":  may("flow"),
-	"cmd/rmcast/internal/roster": may("transport flow cmd/rmcast/internal/human", "netem"),
+	"cmd/rmcast/internal/roster": may("transport fec flow cmd/rmcast/internal/human", "netem"),
 	"cmd/rmcast/internal/pcap":   may("", "internal/testvec"),
 }
 

@@ -203,7 +203,7 @@ func (s *sender) open(ctx context.Context, cfg *transport.Config) (err error) {
 		}
 	}
 	if s.requests, err = carousel.ListenRequests(s.to.network, group, cfg); err == nil {
-		s.roster, err = roster.Join(ctx, roster.Config{Network: s.to.network, Group: s.to.group, Transport: *cfg, Host: s.e.host, Role: s.role, Pong: true})
+		s.roster, err = roster.Join(ctx, roster.Config{Network: s.to.network, Group: s.to.group, Transport: *cfg, Host: s.e.host, Role: s.role, Pong: true, Quiet: s.demand})
 	}
 	if err != nil {
 		s.close()

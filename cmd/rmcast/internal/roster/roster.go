@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rmcast/rmcast/fec"
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/transport"
 )
@@ -20,6 +21,7 @@ import (
 const (
 	Port      = 4                      // is added to the data-destination port: carousel has the ones before
 	Interval  = 2 * time.Second        // between a member's notes, in the mean
+	Lonely    = 30 * time.Second       // the same of one that is Quiet and alone
 	Greet     = 200 * time.Millisecond // a new member is told by all who is there within this
 	Expiry    = 10 * time.Second       // silence after which a member counts as gone
 	Farewells = 5                      // last notes
@@ -43,6 +45,7 @@ type Config struct {
 	Place     string
 	Silent    bool // hear, and say nothing
 	Pong      bool // answer pings
+	Quiet     bool // while nobody else is there, a note every Lonely is enough
 }
 
 // Member is what is known of another.
@@ -95,7 +98,7 @@ func Join(ctx context.Context, cfg Config) (*Roster, error) {
 		Interface: cfg.Transport.Interface, HopLimit: cfg.Transport.HopLimit, MTU: cfg.Transport.MTU, Network: cfg.Transport.Network,
 		DestinationPort: port(cfg.Group.Port()), Logger: slog.New(slog.DiscardHandler),
 		Rate: flow.Mbps, Fixed: true, WindowBytes: 1 << 16, Linger: -1,
-		HeartbeatMin: 50 * time.Millisecond, HeartbeatMax: 5 * time.Second, AmbientSPM: 5 * time.Second,
+		HeartbeatMin: 5 * time.Second, HeartbeatMax: 5 * time.Second, AmbientSPM: 5 * time.Second, FEC: fec.Config{Off: true}, // nobody repairs notes
 		Unordered: true, ReceiveOnly: true, MaxSources: MaxMembers, Expiry: 3 * Expiry,
 	}
 	r := &Roster{
@@ -365,12 +368,25 @@ func (r *Roster) send() {
 	}
 	r.pongs = slices.Delete(r.pongs, 0, len(pongs))
 	r.sayAt = now.Add(Interval/2 + rand.N(Interval))
+	if r.cfg.Quiet && r.alone() {
+		r.sayAt = now.Add(Lonely)
+	}
 	if len(r.pongs) > 0 {
 		r.sayAt = now
 	}
 	r.mu.Unlock()
 	_ = r.source.SetWriteDeadline(now.Add(time.Second))
 	_ = r.source.WriteMessage(note.append()) // if it fails it is as good as lost
+}
+
+// alone reports whether nobody else is there. It is called with the lock.
+func (r *Roster) alone() bool {
+	for _, m := range r.members {
+		if !m.Gone {
+			return false
+		}
+	}
+	return true
 }
 
 // sweep marks who is silent as gone, and forgets who has been for long.
