@@ -122,3 +122,18 @@ func TestChat(t *testing.T) {
 		w.wait(bob, exitInterrupted)
 	})
 }
+
+// Files that somebody sends under the name of a chat are not shown as lines.
+func TestChatBesideFiles(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		ann := w.start(1, "chat", "demo", "-as", "ann")
+		loop := w.start(2, "loop", "-for", "5s", w.file("file", 20_000), "demo")
+		w.wait(loop, exitOK)
+		ann.in.Close()
+		w.wait(ann, exitOK)
+		if got := ann.out.String(); got != "" {
+			t.Errorf("ann reads %.200q", got)
+		}
+		w.says(ann, "something that is no chat is sent under the name demo")
+	})
+}

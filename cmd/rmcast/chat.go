@@ -11,6 +11,7 @@ import (
 	"os/user"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v3"
 
@@ -179,6 +180,9 @@ func (k *chat) hear(ctx context.Context, l *transport.Listener, own *transport.S
 				n, err := session.ReadMessage(b)
 				var loss *transport.LossError
 				switch {
+				case err == nil && !isLine(b[:n]):
+					k.e.tell.warn("rival", fmt.Sprintf("something that is no chat is sent under the name %s, by %s: it is not shown. Take another name", k.to, session.RemoteAddr()), nil)
+					return
 				case err == nil:
 					if err := k.print(b[:n]); err != nil {
 						select {
@@ -199,12 +203,15 @@ func (k *chat) hear(ctx context.Context, l *transport.Listener, own *transport.S
 	}
 }
 
+// isLine reports whether a message is a chat's: others may send files under the same name.
+func isLine(b []byte) bool {
+	who, text, ok := bytes.Cut(b, []byte{0})
+	return ok && len(who) > 0 && len(who) <= 256 && utf8.Valid(who) && !bytes.ContainsRune(text, 0)
+}
+
 // print writes a message.
 func (k *chat) print(b []byte) error {
-	who, text, ok := bytes.Cut(b, []byte{0})
-	if !ok {
-		who, text = []byte("?"), b
-	}
+	who, text, _ := bytes.Cut(b, []byte{0})
 	name, line := human.Clean(string(who)), human.Clean(string(text))
 	if k.e.json {
 		k.e.tell.say("line", "", fields{"who": name, "line": line})
