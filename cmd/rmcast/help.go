@@ -63,12 +63,12 @@ NAME, or if nobody answers, it looks for what keeps multicast from working here.
 		`Shows PGM packets, one a line: of a group as they come, or of a capture (pcap,
 pcapng). Of a group it sees what is sent to all; what receivers ask of a source
 is seen in captures only.`,
-		"rmcast dump demo -for 5s & date | rmcast cat -send demo",
+		"rmcast dump demo -for 5s & date | rmcast cat -send -receivers 0 demo",
 	},
 	"top": {
 		`Shows who sends in a group now: rates, loss, repairs, receivers. Packets are
 counted here, so loss is what this machine misses. OpenPGM and ZeroMQ too.`,
-		"rmcast top demo -for 5s & date | rmcast cat -send demo",
+		"rmcast top demo -for 5s & date | rmcast cat -send -receivers 0 demo",
 	},
 }
 
