@@ -340,7 +340,6 @@ func (in *Inbox) offer(h head, payload []byte) {
 // manifestSymbol takes a symbol of a manifest, and with the last one opens the object.
 func (in *Inbox) manifestSymbol(o *incoming, h head, payload []byte) {
 	if o.man != nil || o.done {
-		in.stats.Unneeded++
 		return
 	}
 	part := onePart(o.root.manifestBytes, o.root.code.symbolBytes)

@@ -640,6 +640,25 @@ func TestBlockByBlockSilent(t *testing.T) {
 	}
 }
 
+// A manifest that goes on coming is not counted with the data.
+func TestManifestAgain(t *testing.T) {
+	o := object(t, "file", random(1, 50_000), small)
+	f, in := newFeed(t, SendConfig{Seed: 1}, o), newInbox(t, t.TempDir(), InboxConfig{})
+	manifests := 0
+	for manifests < 3*o.manifestPart.k(0) {
+		b := f.next()
+		if kind(b[1]) == kindManifest {
+			manifests++
+		}
+		if kind(b[1]) != kindData {
+			in.Handle(b)
+		}
+	}
+	if st := in.Stats(); !in.Objects()[0].Known || st.dataPackets() > 0 {
+		t.Errorf("%+v after manifests", st)
+	}
+}
+
 // The memory to decode blocks stays while there are blocks to come, and no longer.
 func TestDecoderMemory(t *testing.T) {
 	o := object(t, "file", random(1, 50_000), small)

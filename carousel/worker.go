@@ -3,6 +3,7 @@ package carousel
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"runtime"
 	"sync"
 
 	"github.com/rmcast/rmcast/fec"
@@ -137,6 +138,9 @@ func (d *decoder) block(s *stage, b int, have bitmap, want *[sha256.Size]byte) (
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.choose(have, k)
+	if k*s.part.symbolBytes >= collectFrom {
+		runtime.GC()
+	}
 	if err := d.load(s, b, have); err != nil {
 		return false, err
 	}
@@ -151,6 +155,10 @@ func (d *decoder) block(s *stage, b int, have bitmap, want *[sha256.Size]byte) (
 	}
 	return true, d.store(s, b)
 }
+
+// collectFrom is how large a block is, in bytes, before which garbage is collected. The code's working memory and tables make most of a receiver's heap then, and
+// what a few large blocks leave behind would double it before the runtime thought that worth while. It takes little, as all that has no pointers.
+const collectFrom = 16 << 20
 
 // free gives its memory back.
 func (d *decoder) free() {
@@ -186,7 +194,8 @@ const loadRows = 64
 func (d *decoder) load(s *stage, b int, have bitmap) error {
 	k, size := s.part.k(b), s.part.symbolBytes
 	if cap(d.buf) < k*size {
-		d.buf = make([]byte, k*size)
+		d.buf = nil // not both at once
+		d.buf = make([]byte, s.part.k(0)*size)
 	}
 	d.buf = d.buf[:k*size]
 	for i := 0; i < k; i += loadRows { // what lies between them is read too, and overwritten

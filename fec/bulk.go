@@ -64,12 +64,13 @@ func NewBulks(k, symbolBytes, n int) ([]*Bulk, error) {
 	}
 	units := symbolBytes / BulkMultiple
 	n = max(1, min(n, units, bulkWork/BulkMultiple/columns))
+	// All share the code's pool of working memory: it keeps some for each processor, and what one part leaves at a processor another finds there.
+	code, err := reedsolomon.New(k, k, reedsolomon.WithLeopardGF16(true))
+	if err != nil {
+		return nil, fmt.Errorf("fec: %w", err)
+	}
 	var all []*Bulk
 	for i := range n {
-		code, err := reedsolomon.New(k, k, reedsolomon.WithLeopardGF16(true)) // with working memory of its own
-		if err != nil {
-			return nil, fmt.Errorf("fec: %w", err)
-		}
 		b := &Bulk{k: k, size: symbolBytes, from: i * units / n * BulkMultiple, to: (i + 1) * units / n * BulkMultiple, code: code, shards: make([][]byte, 2*k)}
 		b.stripe = min(b.to-b.from, max(BulkMultiple, bulkWork/n/columns&^(BulkMultiple-1)))
 		all = append(all, b)
