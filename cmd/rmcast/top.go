@@ -147,7 +147,7 @@ func (t *top) loop(ctx, inner context.Context, people *roster.Roster, screen boo
 }
 
 // row is what is shown of a session.
-type row struct{ label, source, kind, state, rate, packets, loss, repairs, naks, receivers string }
+type row struct{ label, source, kind, state, rate, packets, loss, repairs, receivers string }
 
 // columns are shown as far as there is room, in this order of importance; the order on the screen is that of the list.
 var columns = []struct {
