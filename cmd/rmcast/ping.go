@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -74,7 +75,18 @@ type pinger struct {
 type pinged struct {
 	asked          time.Time // zero: nothing is open
 	rounds, answer int
-	last, least    time.Duration
+	times          []time.Duration // of the last maxTimes answers
+}
+
+const maxTimes = 101
+
+// median is the round trip: an SPM that came by itself just after we asked looks like a quick answer, and must not count for it.
+func (q *pinged) median() time.Duration {
+	if len(q.times) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(q.times))
+	return sorted[len(sorted)/2]
 }
 
 func (p *pinger) run(ctx context.Context) (err error) {
@@ -109,10 +121,10 @@ func (p *pinger) take(h heard) bool {
 		return true
 	}
 	if q := p.sources[s.label]; q != nil && !q.asked.IsZero() {
-		q.last, q.asked = h.at.Sub(q.asked), time.Time{}
-		if q.answer++; q.least == 0 || q.last < q.least {
-			q.least = q.last
-		}
+		q.times = append(q.times, h.at.Sub(q.asked))
+		q.times = q.times[max(0, len(q.times)-maxTimes):]
+		q.asked = time.Time{}
+		q.answer++
 	}
 	return true
 }
@@ -216,12 +228,12 @@ func (p *pinger) result(ctx context.Context) error {
 		rtt := "no answer"
 		switch {
 		case q.answer > 0:
-			rtt = human.Duration(q.least)
+			rtt = human.Duration(q.median())
 		case s.ended:
 			rtt = "ended"
 		}
 		fmt.Fprintf(&b, "%-*s %-15s %-9s %9s %7s\n", host, human.Cut(s.tsi.String(), host), s.source.WithZone(""), s.whose(), rtt, human.Percent(s.loss()))
-		p.json("source", fields{"tsi": s.tsi.String(), "addr": s.source.String(), "kind": s.whose(), "rtt": q.least.Seconds(), "answers": q.answer, "asked": q.rounds, "loss": s.loss(), "packets": s.packets})
+		p.json("source", fields{"tsi": s.tsi.String(), "addr": s.source.String(), "kind": s.whose(), "rtt": q.median().Seconds(), "answers": q.answer, "asked": q.rounds, "loss": s.loss(), "packets": s.packets})
 	}
 	p.mu.Unlock()
 	if there+sources > 0 {

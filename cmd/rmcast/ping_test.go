@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -57,11 +58,14 @@ func TestPing(t *testing.T) {
 	})
 }
 
-// foreign is a source that sends an SPM a second, and one for each SPMR, 1 ms after it, as others do.
+// foreign is a source that sends an SPM now and then, and one for each SPMR, 1 ms after it, as others do.
 func foreign(c dgram.Conn) (gone <-chan struct{}) {
 	done := make(chan struct{})
 	p := wire.Packet{Type: wire.TypeSPM, SourcePort: 1000, DestinationPort: 7500, GSI: wire.NewGSI("foreign"), Trail: 1, Path: netip.MustParseAddr("10.0.0.4")}
+	var mu sync.Mutex
 	spm := func() error {
+		mu.Lock()
+		defer mu.Unlock()
 		p.Sqn++
 		return c.WriteRun(p.Append(nil), 0, netip.AddrPort{}, 0)
 	}
@@ -70,10 +74,11 @@ func foreign(c dgram.Conn) (gone <-chan struct{}) {
 			select {
 			case <-done:
 				return
-			case <-time.After(time.Second):
+			case <-time.After(730 * time.Millisecond):
 			}
 		}
 	}()
+	tsi := p.TSI()
 	go func() {
 		defer close(done)
 		d := []dgram.Datagrams{{B: make([]byte, dgram.BufferSize)}}
@@ -82,7 +87,7 @@ func foreign(c dgram.Conn) (gone <-chan struct{}) {
 			if _, err := c.ReadBatch(d); err != nil {
 				return
 			}
-			if q.Decode(d[0].B) == nil && q.Type == wire.TypeSPMR && q.TSI() == p.TSI() {
+			if q.Decode(d[0].B) == nil && q.Type == wire.TypeSPMR && q.TSI() == tsi {
 				time.Sleep(time.Millisecond)
 				_ = spm()
 			}
