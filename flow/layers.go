@@ -203,7 +203,7 @@ func (l *Layers) fail(now mono.Time, level int) {
 // noisy reports whether p, which is lost on a layer less, shows that leaving it did not help; then the layer can be had again. At the end of a
 // path twice as much would come through of the half that is sent now.
 func (l *Layers) noisy(p float64) bool {
-	if p > mostNoise || p <= float64((l.left+max(2*l.left-1, 0))/2) {
+	if p > mostNoise || p <= float64((l.left+max(float64(2*l.left)-1, 0))/2) {
 		return false
 	}
 	l.noise = max(l.noise, p)
