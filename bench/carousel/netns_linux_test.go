@@ -32,7 +32,7 @@ func TestRun(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &results); err != nil {
 		t.Fatal(err)
 	}
-	if len(results) != 6 {
+	if len(results) != 7 {
 		t.Errorf("%d results", len(results))
 	}
 	for _, r := range results {
