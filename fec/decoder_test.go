@@ -257,7 +257,7 @@ func TestDecoderMixed(t *testing.T) {
 		}
 	})
 	t.Logf("%d solved, %d more with mixed covers, %d not", solved, mixed, not)
-	if solved == 0 || mixed == 0 || not == 0 {
+	if !testing.Short() && (solved == 0 || mixed == 0 || not == 0) { // with -short there are only 20
 		t.Error("this says little")
 	}
 }
