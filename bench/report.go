@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"github.com/rmcast/rmcast/flow"
 )
 
 //go:embed report.html
@@ -153,9 +155,16 @@ func (r *Results) charts() []*chart {
 	add(&chart{Title: "CPU of a receiver, no loss", Unit: "s/GB of use"}, whole, byGroup,
 		func(row *Row) float64 { return row.ReceiverCPU.Total() }, nil)
 	rows = pick(r.Rows, func(row *Row) bool { return !row.Cell.Shaped() && row.Cell.Offload })
-	add(&chart{Title: "Goodput, nothing shaped, no loss", Unit: "Mbit/s"}, rows, func(row *Row) string {
-		return fmt.Sprintf("R = %d, %s", row.Cell.Receivers, row.Cell.pace())
-	}, goodput, nil)
+	add(&chart{Title: "Goodput, nothing shaped, no loss", Unit: "Mbit/s", Note: "At: what rmcast's rate was fixed at; else it finds its own."},
+		rows, func(row *Row) string {
+			switch row.Cell.Rate {
+			case 0:
+				return byGroup(row)
+			case flow.Unlimited:
+				return byGroup(row) + ", at any"
+			}
+			return fmt.Sprintf("%s, at %v", byGroup(row), row.Cell.Rate)
+		}, goodput, nil)
 	for _, q := range []struct {
 		name  string
 		value func(*Row) float64
