@@ -36,7 +36,7 @@ type LayersConfig struct {
 	// Listen joins a layer, from 0 on, at a group of its own, Unordered and ReceiveOnly. The Listener is closed to leave it.
 	Listen func(layer int) (*transport.Listener, error)
 
-	// Level hears on how many layers the receiver is, from when it changes. Nil: nobody.
+	// Level hears on how many layers the receiver is: 1 at first, and from then on when it changes. Nothing is joined or left until it returns. Nil: nobody.
 	Level func(layers int)
 
 	// Logger hears of layers that cannot be joined. Nil: slog.Default().
@@ -63,6 +63,7 @@ func ReceiveLayers(ctx context.Context, in *Inbox, cfg LayersConfig) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	l := &layered{cfg: cfg, in: in, done: make(chan error, cfg.Layers)}
+	defer in.flush()
 	defer l.leave(0)
 	if err := l.join(ctx); err != nil {
 		return fmt.Errorf("carousel: layer 0: %w", err)
@@ -117,8 +118,22 @@ type layer struct {
 	cancel   context.CancelFunc
 
 	mu        sync.Mutex
-	receivers []*transport.Receiver
-	got, lost uint64 // counted before
+	receivers map[*transport.Receiver]bool // of sources that are heard
+	ended     tally                        // of those that are over
+	told      tally                        // what count returned so far
+}
+
+func newLayer(listener *transport.Listener, cancel context.CancelFunc) *layer {
+	return &layer{listener: listener, cancel: cancel, receivers: map[*transport.Receiver]bool{}}
+}
+
+// tally is how many packets came, and were found lost.
+type tally struct{ got, lost uint64 }
+
+func (t *tally) add(r *transport.Receiver) {
+	st := r.Stats()
+	t.got += st.Packets
+	t.lost += st.Missing
 }
 
 // join joins the next layer.
@@ -129,7 +144,7 @@ func (l *layered) join(ctx context.Context) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	y := &layer{listener: listener, cancel: cancel}
+	y := newLayer(listener, cancel)
 	l.layers = append(l.layers, y)
 	l.wait.Go(func() {
 		if err := y.accept(ctx, l.in); err != nil && n == 0 {
@@ -173,15 +188,28 @@ func (l *layered) count() (got, lost int) {
 func (y *layer) count() (got, lost int) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
-	var g, m uint64
-	for _, r := range y.receivers {
-		st := r.Stats()
-		g += st.Packets
-		m += st.Missing
+	now := y.ended
+	for r := range y.receivers {
+		now.add(r)
 	}
-	got, lost = int(g-y.got), int(m-y.lost)
-	y.got, y.lost = g, m
+	got, lost = int(now.got-y.told.got), int(now.lost-y.told.lost)
+	y.told = now
 	return got, lost
+}
+
+// receive takes what comes from a source until that or the context ends, and closes r.
+func (y *layer) receive(ctx context.Context, r *transport.Receiver, in *Inbox) {
+	y.mu.Lock()
+	y.receivers[r] = true
+	y.mu.Unlock()
+	stop := context.AfterFunc(ctx, func() { _ = r.SetReadDeadline(time.Unix(0, 1)) })
+	_ = in.take(ctx, r) // its end is its source's: others go on, or come
+	stop()
+	r.Close()
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	delete(y.receivers, r)
+	y.ended.add(r)
 }
 
 // accept receives from every source of the layer, until the context ends. It returns nil then, and why the Listener failed else.
@@ -196,14 +224,6 @@ func (y *layer) accept(ctx context.Context, in *Inbox) error {
 		case err != nil:
 			return fmt.Errorf("carousel: %w", err)
 		}
-		y.mu.Lock()
-		y.receivers = append(y.receivers, r)
-		y.mu.Unlock()
-		wait.Go(func() {
-			defer r.Close()
-			stop := context.AfterFunc(ctx, func() { _ = r.SetReadDeadline(time.Unix(0, 1)) })
-			defer stop()
-			_ = in.take(ctx, r) // its end is its source's: others go on, or come
-		})
+		wait.Go(func() { y.receive(ctx, r, in) })
 	}
 }
