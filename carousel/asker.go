@@ -3,7 +3,6 @@ package carousel
 import (
 	"math"
 	"math/rand/v2"
-	"slices"
 	"time"
 )
 
@@ -181,7 +180,7 @@ func (a *asking) wanted(now time.Duration, cfg *AskConfig, o *incoming, st *Inbo
 	a.some = false
 	switch {
 	case o.offer.over && len(o.offer.list) == 0:
-	case slices.ContainsFunc(o.blocks, func(b block) bool { return o.stalled(&b) }):
+	case o.hasStalled():
 		a.some = true
 	case packets == 0 && now-a.since >= askSilence:
 	case packets >= askWindow:

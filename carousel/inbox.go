@@ -153,10 +153,13 @@ func (in *Inbox) Err() error {
 	return errors.Join(errs...)
 }
 
-// flush writes what is on its way to the disk.
+// flush writes what is on its way to the disk. Close does it for a closed Inbox.
 func (in *Inbox) flush() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	if in.closed {
+		return
+	}
 	for _, id := range in.order {
 		if o := in.objects[id]; o.stage != nil && !o.done && o.left > 0 {
 			if err := o.stage.flushAll(); err != nil {

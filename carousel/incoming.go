@@ -35,7 +35,7 @@ type block struct {
 	dirty bool   // its place on disk may hold something else than zeros where there is no symbol
 	have  bitmap // of 2k symbols; nil: none, or the block is ready
 	held  int    // symbols that count: k at most
-	last  int64  // seen, when one of it came
+	last  int64  // seen, when one of it came; 0: none did
 }
 
 type blockState uint8
@@ -52,13 +52,24 @@ func (o *incoming) start(m *manifest) {
 	o.blocks, o.left = make([]block, o.part.blocks), o.part.blocks
 }
 
-// stalled reports whether a block that has some symbols gets no more: whatever the source sends by turns goes on elsewhere.
+// stalled reports whether a block of which something came gets no more: whatever the source sends by turns goes on elsewhere. What a former Inbox
+// left of a block does not count: the source's turn may not have been there yet.
 func (o *incoming) stalled(b *block) bool {
-	return b.state == blockOpen && b.held > 0 && o.seen-b.last > int64(stallPackets+2*len(o.blocks))
+	return b.state == blockOpen && b.last > 0 && o.seen-b.last > int64(stallPackets+2*len(o.blocks))
 }
 
 // stallPackets are, with two of each block, the packets of others after which a block has stalled.
 const stallPackets = 64
+
+// hasStalled reports whether any block has.
+func (o *incoming) hasStalled() bool {
+	for i := range o.blocks {
+		if o.stalled(&o.blocks[i]) {
+			return true
+		}
+	}
+	return false
+}
 
 func (o *incoming) status() ObjectStatus {
 	s := ObjectStatus{Root: o.root, Known: o.man != nil, Resumed: o.resumed, Done: o.done, Err: o.err}
