@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -108,6 +109,35 @@ func count(c *net.UDPConn, stop <-chan struct{}) (n int) {
 	}
 }
 
+// dropped counts what the kernel dropped at a node's sockets of a group's family and port because their buffers were full.
+func dropped(t *testing.T, l *netem.Lab, n netem.Node, group netip.AddrPort) (sum int) {
+	t.Helper()
+	table, port := "udp", fmt.Sprintf(":%04X", group.Port())
+	if group.Addr().Is6() {
+		table = "udp6"
+	}
+	err := l.Do(n, func() error {
+		b, err := os.ReadFile("/proc/thread-self/net/" + table)
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(b)) {
+			if f := strings.Fields(line); len(f) > 12 && strings.HasSuffix(f[1], port) {
+				drops, err := strconv.Atoi(f[12])
+				if err != nil {
+					return err
+				}
+				sum += drops
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sum
+}
+
 func TestLabShapedMulticastWithLoss(t *testing.T) {
 	const (
 		packets = 3000
@@ -140,6 +170,14 @@ func TestLabShapedMulticastWithLoss(t *testing.T) {
 			}
 		}
 		took := time.Since(start)
+		for n := range l.Receivers() { // what waits in the shaper is still to come
+			for range 10_000 {
+				if c, err := l.Counters(netem.Node(n)); err != nil || c.Offered-before[n].Offered >= packets {
+					break
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}
 		close(stop)
 		wg.Wait()
 		overhead := 14 + 8 + 20
@@ -165,8 +203,8 @@ func TestLabShapedMulticastWithLoss(t *testing.T) {
 			if dev := math.Sqrt(packets * loss * (1 - loss)); math.Abs(float64(lost)-packets*loss) > 5*dev {
 				t.Errorf("receiver %d lost %d of %d, want about %v", n, lost, packets, packets*loss)
 			}
-			if got[n] > int(offered-lost) || got[n] < int(offered-lost)*95/100 { // a small socket buffer may lose a few
-				t.Errorf("receiver %d read %d, want %d", n, got[n], offered-lost)
+			if full := dropped(t, l, netem.Node(n), group); got[n]+full != int(offered-lost) || got[n] == 0 {
+				t.Errorf("receiver %d read %d, and %d had no room, want %d", n, got[n], full, offered-lost)
 			}
 		}
 	}
@@ -206,15 +244,21 @@ func TestLabShaping(t *testing.T) {
 		return earliest, 8 * float64(c.RxBytes), time.Now()
 	}
 	time.Sleep(100 * time.Millisecond) // the first burst
-	t0, before, t1 := look()
-	time.Sleep(800 * time.Millisecond)
-	t2, after, t3 := look()
-	s.Close()
-	least, most := 0.8*rate*t2.Sub(t1).Seconds(), rate*t3.Sub(t0).Seconds()+burst
-	t.Logf("%.2f Mbit/s of frames through a shaper of %v", (after-before)/t3.Sub(t0).Seconds()/1e6, rate/1e6)
-	if got := after - before; got < least || got > most {
-		t.Errorf("%.2f Mbit of frames in %v, want %.2f to %.2f", got/1e6, t3.Sub(t0), least/1e6, most/1e6)
+	for try := 1; ; try++ {
+		t0, before, t1 := look()
+		time.Sleep(800 * time.Millisecond)
+		t2, after, t3 := look()
+		least, most := 0.8*rate*t2.Sub(t1).Seconds(), rate*t3.Sub(t0).Seconds()+burst
+		t.Logf("%.2f Mbit/s of frames through a shaper of %v", (after-before)/t3.Sub(t0).Seconds()/1e6, rate/1e6)
+		switch got := after - before; {
+		case got > most, got < least && try == 10:
+			t.Errorf("%.2f Mbit of frames in %v, want %.2f to %.2f", got/1e6, t3.Sub(t0), least/1e6, most/1e6)
+		case got < least: // on a busy machine the sender may have paused after all
+			continue
+		}
+		break
 	}
+	s.Close()
 }
 
 func TestLabLinkLocalOnly(t *testing.T) {
