@@ -17,10 +17,12 @@ import (
 )
 
 // The receiver that is killed is the test binary itself, started again with killEnv set: TestMain then receives in place of the tests, from a source
-// in the same process, into the directory that the variable names. It prints how many symbols it resumed, and then how many it stored, now and then.
+// in the same process, into the directory that the variable names. It prints how many symbols it resumed, and then how many it stored, now and then. It
+// reads a byte for each report that was read, and does not go further ahead than a few: else who kills it might come too late on a busy machine.
 const (
 	killEnv   = "RMCAST_TEST_CAROUSEL"
 	killTold  = 64 // packets between two reports
+	killAhead = 4  // reports
 	mostKills = 20
 )
 
@@ -76,6 +78,7 @@ func receiveUntilKilled(arg string) error {
 	s := newSending(SendConfig{Seed: n, RootInterval: defaultRootInterval, ParityFirst: n%2 == 0}, []*Object{o}, 1)
 	rng := rand.New(rand.NewPCG(n, 3))
 	start := time.Now()
+	read, reports := bufio.NewReader(os.Stdin), 0
 	for i := 0; ; i++ {
 		a, _, _ := s.program.next(time.Since(start))
 		b, err := s.encode(a)
@@ -94,6 +97,11 @@ func receiveUntilKilled(arg string) error {
 			fmt.Println("stored", in.Stats().Stored)
 			return in.Err()
 		default:
+		}
+		if reports++; reports > killAhead {
+			if _, err := read.ReadByte(); err != nil {
+				return err
+			}
 		}
 		time.Sleep(2 * time.Millisecond) // about 360 Mbit/s
 	}
@@ -134,6 +142,10 @@ func killed(t *testing.T, size int64, block int) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		read, err := cmd.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -163,6 +175,9 @@ func killed(t *testing.T, size int64, block int) {
 				}
 				killed = true
 				kills++
+			}
+			if what == "stored" {
+				_, _ = read.Write([]byte{0}) // it may be gone
 			}
 		}
 		err = cmd.Wait()
