@@ -109,11 +109,14 @@ type lead struct {
 const (
 	leadTime = 100 * time.Millisecond
 	leadWait = 5 * time.Millisecond
+	leadMost = time.Second
 )
 
-// wrote counts a packet, and waits while more wait than are sent in leadTime. A source that fails does not wait, and says so when it is written to.
+// wrote counts a packet, and waits while more wait than are sent in leadTime, but not longer than leadMost: what waits in a source that has failed
+// is never sent, and the next write to it says why.
 func (l *lead) wrote(ctx context.Context, to *transport.Source) {
-	for l.packets--; l.packets < 0 && ctx.Err() == nil; {
+	l.packets--
+	for waited := time.Duration(0); l.packets < 0 && waited < leadMost && ctx.Err() == nil; waited += leadWait {
 		st := to.Stats()
 		most := max(2, int(st.Rate.Bytes(leadTime)/1500))
 		if l.packets = (most - st.Unsent) / 2; l.packets < 0 {

@@ -1,0 +1,68 @@
+package carousel
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rmcast/rmcast/dgram"
+	"github.com/rmcast/rmcast/flow"
+	"github.com/rmcast/rmcast/transport"
+)
+
+var errBroken = errors.New("no such device")
+
+// breaking is a Network whose sources' sockets fail once broken is set.
+type breaking struct {
+	dgram.Network
+	broken atomic.Bool
+}
+
+type breakingConn struct {
+	dgram.Conn
+	of *breaking
+}
+
+func (b *breaking) OpenSource(ctx context.Context, network string, group netip.AddrPort, o dgram.Options) (dgram.Conn, error) {
+	c, err := b.Network.OpenSource(ctx, network, group, o)
+	return breakingConn{c, b}, err
+}
+
+func (c breakingConn) WriteRun(b []byte, segment int, to netip.AddrPort, hopLimit int) error {
+	if c.of.broken.Load() {
+		return errBroken
+	}
+	return c.Conn.WriteRun(b, segment, to, hopLimit)
+}
+
+// When the source of a layer fails, sending on all ends with its error, also where much waits to be sent on it.
+func TestLayerFails(t *testing.T) {
+	for failing := range 3 {
+		bubble(t, func(t *testing.T, w *world) {
+			o := object(t, "file", random(1, 1<<20), ObjectConfig{BlockSymbols: 1000})
+			network := &breaking{Network: w.host(1)}
+			sources := w.dialLayers(1, 3, flow.Mbps)
+			bad, err := transport.Dial("udp", layerGroup(failing), &transport.Config{
+				Network: network, Rate: sources[failing].Stats().Rate, Fixed: true, Logger: slog.New(slog.DiscardHandler),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			sources[failing].Close()
+			sources[failing] = bad
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			time.AfterFunc(time.Second, func() { network.broken.Store(true) })
+			if err := SendLayers(ctx, sources, nil, o); !errors.Is(err, errBroken) {
+				t.Errorf("layer %d fails: %v", failing, err)
+			}
+			for _, s := range sources {
+				s.Close()
+			}
+		})
+	}
+}
