@@ -37,6 +37,13 @@ var order = binary.LittleEndian
 // begin appends the head of a block; end fills in its length, at both ends. start is what len(b) was before begin.
 func begin(b []byte, typ uint32) []byte { return order.AppendUint32(order.AppendUint32(b, typ), 0) }
 
+// beginOf begins a block about an interface at an instant.
+func beginOf(b []byte, typ uint32, id int, at time.Time) []byte {
+	b = order.AppendUint32(begin(b, typ), uint32(id))
+	ns := uint64(at.UnixNano())
+	return order.AppendUint32(order.AppendUint32(b, uint32(ns>>32)), uint32(ns))
+}
+
 func end(b []byte, start int) []byte {
 	n := uint32(len(b) - start + 4)
 	order.PutUint32(b[start+4:], n)
@@ -81,11 +88,7 @@ func appendInterface(b []byte, name, description string, snapBytes int) []byte {
 // appendPacket appends a packet as f makes it; dropped is how many of the interface were not written since the one before.
 func appendPacket(b []byte, id int, at time.Time, flags uint32, dropped uint64, p *packet, snapBytes int) []byte {
 	start := len(b)
-	b = begin(b, blockPacket)
-	b = order.AppendUint32(b, uint32(id))
-	ns := uint64(at.UnixNano())
-	b = order.AppendUint32(b, uint32(ns>>32))
-	b = order.AppendUint32(b, uint32(ns))
+	b = beginOf(b, blockPacket, id, at)
 	length := p.length()
 	captured := min(length, snapBytes)
 	b = order.AppendUint32(b, uint32(captured))
@@ -102,11 +105,7 @@ func appendPacket(b []byte, id int, at time.Time, flags uint32, dropped uint64, 
 
 func appendStatistics(b []byte, id int, at time.Time, received, dropped uint64, comment string) []byte {
 	start := len(b)
-	b = begin(b, blockStatistics)
-	b = order.AppendUint32(b, uint32(id))
-	ns := uint64(at.UnixNano())
-	b = order.AppendUint32(b, uint32(ns>>32))
-	b = order.AppendUint32(b, uint32(ns))
+	b = beginOf(b, blockStatistics, id, at)
 	if comment != "" {
 		b = option(b, optComment, comment)
 	}

@@ -25,7 +25,8 @@ type Config struct {
 	// before, and a new one is begun. Only with Create. Zero: when MaxBytes is reached no more is written.
 	Ring bool
 
-	// BufferBytes bounds what waits for the disk, in bytes; what has no room is dropped. At most a quarter of MaxBytes. Zero: 4 MiB, or that quarter.
+	// BufferBytes bounds what waits for the disk, in bytes; what has no room is dropped. Twice as much memory is used. At most a quarter of MaxBytes.
+	// Zero: 4 MiB, or that quarter.
 	BufferBytes int
 }
 
@@ -35,7 +36,7 @@ const (
 	defaultBufferBytes = 4 << 20
 	maxInterfaces      = 128     // Conns that differ in interface, role or group beyond them are described as the last one is
 	maxText            = 64      // bytes of an interface's name and description each
-	reserve            = 256     // bytes, at least, of the description and the statistics of an interface
+	reserve            = 288     // bytes, at least, of the description and the statistics of an interface
 	wholePacket        = 1 << 18 // pcapng's word for no limit, which readers take
 )
 
@@ -126,7 +127,7 @@ func Create(name string, cfg *Config) (*File, error) {
 	return start(w, name, c), nil
 }
 
-// New captures into w, which is written to by one goroutine until Close has returned.
+// New captures into w, which is written to by one goroutine until Close has returned, and is not closed.
 func New(w io.Writer, cfg *Config) (*File, error) {
 	c, err := cfg.withDefaults()
 	if err == nil && c.Ring {
@@ -154,7 +155,8 @@ func (f *File) Stats() Stats {
 	return f.stats
 }
 
-// Close writes what waits, and how many packets were dropped, and closes the file. It returns the first error of writing.
+// Close writes what waits, and how many packets were dropped, and closes the file that Create made. It waits for the disk. It returns the first error of
+// writing; of a File that is closed, fs.ErrClosed.
 func (f *File) Close() error {
 	f.lock.Lock()
 	if f.closed {

@@ -31,9 +31,9 @@ type Record struct {
 
 // Config bounds a Tracer. In each field zero means the default that its comment names.
 type Config struct {
-	// Queue is how many events may wait to be written. Zero: 4096.
+	// Queue is how many events may wait to be written. Zero, or less: 4096.
 	Queue int
-	// MaxBytes bounds what is written, in bytes. Negative: nothing does. Zero: 256 MiB.
+	// MaxBytes bounds what is written, in bytes; in less than 1 KiB there is room for nothing but the last line. Negative: nothing does. Zero: 256 MiB.
 	MaxBytes int64
 }
 
@@ -82,7 +82,7 @@ func Create(name string, cfg *Config) (*Tracer, error) {
 	return t, nil
 }
 
-// New writes into w, which is written to by one goroutine until Close has returned.
+// New writes into w, which is written to by one goroutine until Close has returned, and is not closed.
 func New(w io.Writer, cfg *Config) *Tracer {
 	t := newTracer(w, cfg)
 	go t.loop()
@@ -129,7 +129,8 @@ func (t *Tracer) put(ev event) {
 // Dropped returns how many events were not written: the queue was full, or the trace was, had failed, or was closed.
 func (t *Tracer) Dropped() uint64 { return t.dropped.Load() }
 
-// Close writes what waits and closes the file. It returns the first error of writing.
+// Close writes what waits and closes the file that Create made. It waits for the disk. It returns the first error of writing; of a Tracer that is closed,
+// fs.ErrClosed.
 func (t *Tracer) Close() error {
 	t.mu.Lock()
 	if t.closed {
