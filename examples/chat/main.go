@@ -7,6 +7,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -16,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"sync"
+	"unicode"
 
 	"github.com/rmcast/rmcast/transport"
 )
@@ -47,7 +49,6 @@ func chat(ctx context.Context, group string, cfg *transport.Config, name string,
 	readers.Go(func() { hear(ctx, listener, source, out) })
 
 	err = say(ctx, source, name, in)
-
 	leave()
 	err = errors.Join(err, source.Close(), listener.Close())
 	readers.Wait()
@@ -57,15 +58,18 @@ func chat(ctx context.Context, group string, cfg *transport.Config, name string,
 // say sends what is typed, a message a line.
 func say(ctx context.Context, source *transport.Source, name string, in io.Reader) error {
 	lines := make(chan string)
+	var failed error // once lines is closed
 	go func() {
 		defer close(lines)
-		for scanner := bufio.NewScanner(in); scanner.Scan(); {
+		scanner := bufio.NewScanner(in)
+		for scanner.Scan() {
 			select {
 			case lines <- scanner.Text():
 			case <-ctx.Done():
 				return
 			}
 		}
+		failed = scanner.Err()
 	}()
 	for {
 		select {
@@ -73,7 +77,7 @@ func say(ctx context.Context, source *transport.Source, name string, in io.Reade
 			return nil
 		case line, more := <-lines:
 			if !more {
-				return nil
+				return failed
 			}
 			if err := source.WriteMessage([]byte(name + ": " + line)); err != nil {
 				return err
@@ -105,23 +109,31 @@ func hear(ctx context.Context, listener *transport.Listener, own *transport.Sour
 
 // show writes the messages of one source, and says where some are missing.
 func show(receiver *transport.Receiver, out io.Writer) {
+	defer receiver.Close()
 	message := make([]byte, 64<<10)
 	for {
 		n, err := receiver.ReadMessage(message)
 		var loss *transport.LossError
 		switch {
 		case err == nil:
-			fmt.Fprintf(out, "%s\n", message[:n])
+			fmt.Fprintf(out, "%s\n", bytes.Map(printable, message[:n]))
 		case errors.As(err, &loss):
 			fmt.Fprintf(out, "(%d packets of %v were lost)\n", loss.Lost.Len(), receiver.RemoteAddr())
 		case errors.Is(err, io.EOF):
 			fmt.Fprintf(out, "(%v has left)\n", receiver.RemoteAddr())
-			receiver.Close()
 			return
 		default:
 			return
 		}
 	}
+}
+
+// printable has what would move the cursor, or worse, shown as a mark: anybody may write to the room.
+func printable(r rune) rune {
+	if unicode.IsPrint(r) {
+		return r
+	}
+	return unicode.ReplacementChar
 }
 
 // screen keeps lines of different readers apart.

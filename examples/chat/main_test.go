@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -35,6 +37,8 @@ func TestChat(t *testing.T) {
 				}
 			})
 		}
+		typed[0].Write([]byte("\x1b[2J\n")) // would wipe the screens of the others
+		time.Sleep(time.Second)
 		const lines = 20
 		for n := range lines {
 			for i := range typed {
@@ -50,6 +54,10 @@ func TestChat(t *testing.T) {
 		all.Wait()
 		for i, name := range names {
 			text := seen[i].String()
+			if strings.Contains(text, "\x1b") || i > 0 && !strings.Contains(text, "ada: \ufffd[2J\n") {
+				t.Errorf("%s saw %q", name, text)
+			}
+			text = strings.ReplaceAll(text, "ada: \ufffd[2J\n", "")
 			for _, other := range names {
 				want := lines
 				if other == name {
@@ -68,6 +76,17 @@ func TestChat(t *testing.T) {
 			if left := strings.Count(text, "has left"); left != i {
 				t.Errorf("%s saw %d leave, want %d:\n%s", name, left, i, text)
 			}
+		}
+	})
+}
+
+// A line that is too long to be sent ends the chat, and says why.
+func TestLongLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := &transport.Config{Network: netem.NewFabric(netem.FabricConfig{}).Host("10.0.0.1"), Logger: slog.New(slog.DiscardHandler)}
+		err := chat(t.Context(), "239.192.0.9:7501", cfg, "ada", strings.NewReader(strings.Repeat("x", 1<<17)), io.Discard)
+		if !errors.Is(err, bufio.ErrTooLong) {
+			t.Error(err)
 		}
 	})
 }

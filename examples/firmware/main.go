@@ -18,6 +18,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/rmcast/rmcast/carousel"
 	"github.com/rmcast/rmcast/flow"
@@ -97,26 +98,36 @@ func update(ctx context.Context, group string, cfg *transport.Config, model, hav
 	if err != nil {
 		return "", err
 	}
-	defer context.AfterFunc(ctx, func() { listener.Close() })()
+	ctx, cancel := context.WithCancel(ctx)
+	var receiving sync.WaitGroup
+	defer receiving.Wait()
 	defer listener.Close()
-	for {
-		receiver, err := listener.AcceptReceiver()
-		if err != nil {
-			return "", errors.Join(ctx.Err(), err)
-		}
-		err = carousel.Receive(ctx, receiver, inbox)
-		receiver.Close()
-		switch {
-		case err == nil:
-			for _, o := range inbox.Objects() {
-				if o.Done {
-					return filepath.Join(dir, o.Name), nil
-				}
+	defer cancel()
+	failed := make(chan error, 1)
+	receiving.Go(func() {
+		for { // the image may come from any server of the group, or from several
+			receiver, err := listener.AcceptReceiver()
+			if err != nil {
+				failed <- err
+				return
 			}
-		case errors.Is(err, carousel.ErrIncomplete), errors.Is(err, transport.ErrSourceLost):
-			// The server has ended. Another one will go on where it was.
-		default:
-			return "", err
+			receiving.Go(func() {
+				defer receiver.Close()
+				carousel.Receive(ctx, receiver, inbox) // when its server has ended another one goes on
+			})
+		}
+	})
+	select {
+	case <-inbox.Done():
+	case err := <-failed:
+		return "", err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	for _, o := range inbox.Objects() {
+		if o.Done {
+			return filepath.Join(dir, o.Name), o.Err
 		}
 	}
+	return "", inbox.Err()
 }

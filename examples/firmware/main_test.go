@@ -10,14 +10,18 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/netem"
 	"github.com/rmcast/rmcast/transport"
 )
 
-// Two devices that lose 20 % get the image for them, and send not one packet.
-func TestUpdate(t *testing.T) {
+// Two devices that lose 20 % get the image for them, though the server that they hear first does not have it, and send not one packet.
+func TestUpdate(t *testing.T) { synctest.Test(t, testUpdate) }
+
+func testUpdate(t *testing.T) {
 	dir := t.TempDir()
 	image := make([]byte, 300_000)
 	rand.NewChaCha8([32]byte{1}).Read(image)
@@ -36,12 +40,15 @@ func TestUpdate(t *testing.T) {
 	const group = "239.192.0.9:7503"
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var server, devices sync.WaitGroup
-	server.Go(func() {
-		if err := serve(ctx, group, config(fabric.Host("10.0.0.1")), 50*flow.Mbps, paths); !errors.Is(err, context.Canceled) {
-			t.Error(err)
-		}
-	})
+	var servers, devices sync.WaitGroup
+	begin := func(address string, images []string) {
+		servers.Go(func() {
+			if err := serve(ctx, group, config(fabric.Host(address)), 50*flow.Mbps, images); !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		})
+	}
+	begin("10.0.0.1", paths[:2]) // nothing for a router that has 2.0
 	for _, address := range []string{"10.0.0.2", "10.0.0.3"} {
 		device := fabric.Host(address)
 		device.SetIngress(netem.Impairment{Loss: 0.2})
@@ -60,7 +67,9 @@ func TestUpdate(t *testing.T) {
 			}
 		})
 	}
+	time.Sleep(time.Second)
+	begin("10.0.0.4", paths)
 	devices.Wait()
 	cancel()
-	server.Wait()
+	servers.Wait()
 }

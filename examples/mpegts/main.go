@@ -40,21 +40,19 @@ func main() {
 	}
 	flags.Parse(os.Args[2:])
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it also where it waits for input
 	cfg := &transport.Config{Interface: *iface}
+	var missing int
 	var err error
 	switch os.Args[1] {
 	case "send":
-		var late int
-		late, err = send(ctx, *group, cfg, *buffer, os.Stdin)
-		log.Printf("%d packets were too late to be sent", late)
+		missing, err = send(ctx, *group, cfg, *buffer, os.Stdin)
 	case "play":
-		var lost int
-		lost, err = play(ctx, *group, cfg, *buffer, os.Stdout)
-		log.Printf("%d packets were lost or too late", lost)
+		missing, err = play(ctx, *group, cfg, *buffer, os.Stdout)
 	default:
 		log.Fatalf("there is no %q: send or play", os.Args[1])
 	}
+	log.Printf("%d packets were lost or too late", missing)
 	if err != nil {
 		log.Fatal(err)
 	}

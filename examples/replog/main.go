@@ -38,7 +38,7 @@ func main() {
 	}
 	flags.Parse(os.Args[2:])
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends it also where it waits for input
 	file, err := os.OpenFile(flags.Arg(0), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o644)
 	if err != nil {
 		log.Fatal(err)
@@ -57,10 +57,7 @@ func main() {
 	}
 }
 
-// An entry is a line of the file. On the wire its number is before it, the first being 0.
-const numberBytes = 8
-
-// lead commits each line of in, and says so to out.
+// lead commits each line of in, and says so to out. On the wire a line's number is before it, in 8 bytes, the first being 0.
 func lead(ctx context.Context, group string, cfg *transport.Config, quorum int, file *os.File, in io.Reader, out io.Writer) error {
 	next, err := entries(file)
 	if err != nil {
@@ -77,7 +74,8 @@ func lead(ctx context.Context, group string, cfg *transport.Config, quorum int, 
 	if err := source.WaitDelivered(ctx, enough); err != nil { // they are there
 		return err
 	}
-	for scanner := bufio.NewScanner(in); scanner.Scan(); next++ {
+	scanner := bufio.NewScanner(in)
+	for ; scanner.Scan(); next++ {
 		if err := write(file, scanner.Bytes()); err != nil {
 			return err
 		}
@@ -90,7 +88,7 @@ func lead(ctx context.Context, group string, cfg *transport.Config, quorum int, 
 		}
 		fmt.Fprintln(out, "committed", next)
 	}
-	return nil
+	return scanner.Err()
 }
 
 // follow appends the entries of the leader to file until the leader ends, or ctx.
@@ -100,8 +98,7 @@ func follow(ctx context.Context, group string, cfg *transport.Config, name strin
 		return err
 	}
 	named := *cfg
-	named.ReceiverID = wire.NewReceiverID(name)
-	named.Join = transport.JoinTrail // all that the leader still holds
+	named.ReceiverID, named.Join = wire.NewReceiverID(name), transport.JoinTrail // all that the leader still holds
 	listener, err := transport.Listen("udp", group, &named)
 	if err != nil {
 		return err
@@ -121,7 +118,7 @@ func follow(ctx context.Context, group string, cfg *transport.Config, name strin
 			return nil
 		case err != nil: // a LossError above all: the log must have no gap
 			return errors.Join(ctx.Err(), err)
-		case n < numberBytes:
+		case n < 8:
 			return fmt.Errorf("an entry of %d bytes", n)
 		}
 		switch number := binary.BigEndian.Uint64(entry); {
@@ -129,7 +126,7 @@ func follow(ctx context.Context, group string, cfg *transport.Config, name strin
 		case number > next:
 			return fmt.Errorf("the file ends at entry %d and the leader goes on with %d: copy its file first", next, number)
 		default:
-			if err := write(file, entry[numberBytes:n]); err != nil {
+			if err := write(file, entry[8:n]); err != nil {
 				return err
 			}
 			next++
@@ -142,7 +139,11 @@ func write(file *os.File, line []byte) error {
 	return errors.Join(err, file.Sync())
 }
 
+// entries counts the lines of file, and cuts off what a power cut left of another.
 func entries(file *os.File) (n uint64, err error) {
 	b, err := io.ReadAll(file)
-	return uint64(bytes.Count(b, []byte("\n"))), err
+	if err != nil {
+		return 0, err
+	}
+	return uint64(bytes.Count(b, []byte("\n"))), file.Truncate(int64(bytes.LastIndexByte(b, '\n') + 1))
 }

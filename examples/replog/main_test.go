@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -118,6 +119,40 @@ func TestBehind(t *testing.T) {
 		}
 		if err := <-follower; err == nil || !strings.Contains(err.Error(), "ends at entry 0 and the leader goes on with 2") || c.read("ada") != "" {
 			t.Errorf("the follower: %v, wrote %q", err, c.read("ada"))
+		}
+	})
+}
+
+// What was being written when the power went is not an entry, and the next one does not continue it.
+func TestTorn(t *testing.T) {
+	c := newCluster(t)
+	if _, err := c.open("log").WriteString("one\ntwo\nthr"); err != nil {
+		t.Fatal(err)
+	}
+	f := c.open("log")
+	if n, err := entries(f); n != 2 || err != nil {
+		t.Errorf("%d entries, %v", n, err)
+	}
+	if err := write(f, []byte("three")); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.read("log"); got != "one\ntwo\nthree\n" {
+		t.Errorf("%q", got)
+	}
+}
+
+// A line that is too long for a message ends the leader, and says why.
+func TestLongEntry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t)
+		follower := make(chan error)
+		go func() { follower <- follow(t.Context(), group, c.config(2), "ada", c.open("ada")) }()
+		err := lead(t.Context(), group, c.config(1), 1, c.open("leader"), strings.NewReader(strings.Repeat("x", 1<<17)), io.Discard)
+		if !errors.Is(err, bufio.ErrTooLong) {
+			t.Error(err)
+		}
+		if err := <-follower; err != nil {
+			t.Error(err)
 		}
 	})
 }

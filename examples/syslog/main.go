@@ -62,13 +62,14 @@ func main() {
 }
 
 // forward sends each datagram of in as a message, with the host's name before it, until ctx ends. It closes in.
-func forward(ctx context.Context, group string, cfg *transport.Config, host string, in net.PacketConn) error {
+func forward(ctx context.Context, group string, cfg *transport.Config, host string, in net.PacketConn) (err error) {
+	defer in.Close()
 	defer context.AfterFunc(ctx, func() { in.Close() })()
 	source, err := transport.Dial("udp", group, cfg)
 	if err != nil {
 		return err
 	}
-	defer source.Close() // sends what waits, and repairs it
+	defer func() { err = errors.Join(err, source.Close()) }() // sends what waits, and repairs it
 	datagram := make([]byte, 8192)
 	for {
 		n, _, err := in.ReadFrom(datagram)
@@ -84,13 +85,15 @@ func forward(ctx context.Context, group string, cfg *transport.Config, host stri
 	}
 }
 
-// collect writes the messages of all forwarders to out, a line each, until ctx ends.
+// collect writes the messages of all forwarders to out, a line each, until ctx ends or out fails.
 func collect(ctx context.Context, group string, cfg *transport.Config, m *metrics.Metrics, out io.Writer) error {
 	listener, err := transport.Listen("udp", group, cfg)
 	if err != nil {
 		return err
 	}
-	defer context.AfterFunc(ctx, func() { listener.Close() })()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the readers
+	context.AfterFunc(ctx, func() { listener.Close() })
 	defer m.AddListener("collect", listener)()
 	lines := make(chan []byte, 1024)
 	var readers sync.WaitGroup
