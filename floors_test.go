@@ -60,8 +60,8 @@ var floors = map[string]imports{
 
 	"session":   may(machines+"seq mono internal/invariant", "internal/testvec"),
 	"transport": may("session "+machines+"seq mono dgram internal/gate internal/ring internal/invariant", "netem internal/testvec "+nettest+" "+unix),
-	"carousel":  may("transport fec flow wire seq mono", "netem dgram"),
-	"demand":    may("transport fec flow dgram "+multicast, "netem carousel"),
+	"carousel":  may("transport fec flow wire seq mono internal/aside", "netem dgram"),
+	"demand":    may("transport internal/aside "+multicast+" "+unix, "netem carousel flow dgram"),
 
 	"dgram":       may(multicast+" "+unix+" "+windows, netlink),
 	"netem":       may("dgram " + netlink + " " + nftables + " " + ethtool + " " + unix),
@@ -73,6 +73,7 @@ var floors = map[string]imports{
 	"trace":   may("session seq wire mono", "transport netem"),
 	"capture": may("dgram", "transport netem wire"),
 
+	"internal/aside":     may("transport fec flow", "netem dgram"),
 	"internal/gate":      may(""),
 	"internal/heap":      may(""),
 	"internal/ring":      may(""),

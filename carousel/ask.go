@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rmcast/rmcast/internal/aside"
 	"github.com/rmcast/rmcast/transport"
 )
 
@@ -35,12 +36,6 @@ const (
 
 // askAtOnce bounds the requests of an Ask that are under way: each is a session of some 400 ms.
 const askAtOnce = 4
-
-// A request is sent so often, with such a gap.
-const (
-	requestCopies = 3
-	requestGap    = 10 * time.Millisecond
-)
 
 func (c *AskConfig) withDefaults() (r AskConfig, err error) {
 	if c != nil {
@@ -78,6 +73,8 @@ func Ask(ctx context.Context, network, group string, cfg *AskConfig, in *Inbox) 
 	results := make(chan error, askAtOnce)
 	var sending sync.WaitGroup
 	defer sending.Wait()
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel() // what is asked when all is there, need not be said to the end
 	tick := time.NewTicker(min(askTick, max(askTickLeast, c.BackOff/8)))
 	defer tick.Stop()
 	for {
@@ -106,25 +103,7 @@ func Ask(ctx context.Context, network, group string, cfg *AskConfig, in *Inbox) 
 		if b := k.step(time.Since(start), in); b != nil {
 			b = slices.Clone(b)
 			under++
-			sending.Go(func() { results <- send(ctx, network, group, to, b) })
+			sending.Go(func() { results <- aside.Say(inner, network, group, to, b) })
 		}
 	}
-}
-
-// send sends a message in a session of its own: nothing is left of a receiver in the network that has nothing to say.
-func send(ctx context.Context, network, group string, cfg *transport.Config, b []byte) error {
-	s, err := transport.DialContext(ctx, network, group, cfg)
-	if err != nil {
-		return err
-	}
-	for i := range requestCopies { // nobody repairs it, and the first to arrive is heard
-		if i > 0 {
-			select {
-			case <-time.After(requestGap):
-			case <-ctx.Done():
-			}
-		}
-		err = errors.Join(err, s.WriteMessage(b))
-	}
-	return errors.Join(err, s.CloseContext(ctx))
 }

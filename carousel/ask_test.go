@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/rmcast/rmcast/flow"
+	"github.com/rmcast/rmcast/internal/aside"
 	"github.com/rmcast/rmcast/netem"
 	"github.com/rmcast/rmcast/transport"
 	"github.com/rmcast/rmcast/wire"
@@ -766,7 +767,7 @@ func TestRequestIsSmall(t *testing.T) {
 			t.Fatal(err)
 		}
 		b := appendPacket(nil, head{kind: kindRequest, id: ID{1}}, appendNeeds(nil, []need{{1, 2}, {3, 4}}))
-		if err := send(context.Background(), "udp", group, requestConfig(group, &transport.Config{Network: w.host(10)}), b); err != nil {
+		if err := aside.Say(context.Background(), "udp", group, requestConfig(group, &transport.Config{Network: w.host(10)}), b); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Second)

@@ -2,13 +2,9 @@ package demand
 
 import (
 	"fmt"
-	"log/slog"
-	"net"
-	"strconv"
 	"time"
 
-	"github.com/rmcast/rmcast/fec"
-	"github.com/rmcast/rmcast/flow"
+	"github.com/rmcast/rmcast/internal/aside"
 	"github.com/rmcast/rmcast/transport"
 )
 
@@ -21,7 +17,8 @@ type Config struct {
 	// "leave". Zero: 4 s.
 	Interval time.Duration
 
-	// Reports has a Watcher hear IGMP and MLD reports, too; without the privilege Watch fails. Linux only. Zero: messages in the group only.
+	// Reports has a Watcher hear IGMP and MLD reports, too, on the link of the group's interface; without the privilege Watch fails. Linux only. Zero:
+	// messages in the group only.
 	Reports bool
 }
 
@@ -29,8 +26,6 @@ const (
 	defaultInterval = 4 * time.Second
 	mostInterval    = time.Hour
 	leastInterval   = 100 * time.Millisecond
-	portOffset      = 3    // to the data-destination port: 1 is parity, 2 are a carousel's requests
-	rawPort         = 7500 // transport's data-destination port where the group names none
 )
 
 func (c *Config) withDefaults() (r Config, err error) {
@@ -49,27 +44,7 @@ func (c *Config) withDefaults() (r Config, err error) {
 // timeout is after which silence a source stops.
 func (c *Config) timeout() time.Duration { return 7 * c.Interval / 2 }
 
-// session is the Config of the sessions that carry messages: what the group's says of the network, and little else.
+// session is the Config of the sessions that carry messages.
 func (c *Config) session(group string) *transport.Config {
-	t := c.Transport
-	if t == nil {
-		t = &transport.Config{}
-	}
-	port := int(t.DestinationPort)
-	if _, p, err := net.SplitHostPort(group); port == 0 && err == nil {
-		port, _ = strconv.Atoi(p) // transport says what is wrong with it
-	}
-	if port == 0 {
-		port = rawPort
-	}
-	if port += portOffset; port > 65534 {
-		port -= 65534
-	}
-	return &transport.Config{
-		Interface: t.Interface, Sources: t.Sources, HopLimit: t.HopLimit, MTU: t.MTU, Network: t.Network, DestinationPort: uint16(port),
-		Logger: slog.New(slog.DiscardHandler), // sessions come and go
-		Rate:   flow.Mbps, Fixed: true, WindowBytes: 1 << 16, Linger: 100 * time.Millisecond, HeartbeatMin: 50 * time.Millisecond,
-		Unordered: true, MaxSources: 64, Expiry: 5 * time.Second,
-		FEC: fec.Config{Off: true}, // three packets are not repaired, and parity would be announced under the next port
-	}
+	return aside.Config(group, c.Transport, aside.Interest)
 }

@@ -195,7 +195,7 @@ func TestMembership(t *testing.T) {
 		"a query":            {mld1(130, g6), false, false},
 		"nothing":            {nil, false, false},
 	} {
-		if speaks, on := membership(c.b, true, g6); speaks != c.speaks || on != c.on {
+		if speaks, on := membership(c.b, g6); speaks != c.speaks || on != c.on {
 			t.Errorf("MLD, %s: %v %v", name, speaks, on)
 		}
 	}
@@ -212,7 +212,7 @@ func TestMembership(t *testing.T) {
 		"a query":       {igmp(0x11, g4), false, false},
 		"cut off":       {igmp3(toExclude, g4, 0)[:14], false, false},
 	} {
-		if speaks, on := membership(c.b, false, g4); speaks != c.speaks || on != c.on {
+		if speaks, on := membership(c.b, g4); speaks != c.speaks || on != c.on {
 			t.Errorf("IGMP, %s: %v %v", name, speaks, on)
 		}
 	}
@@ -242,6 +242,10 @@ func FuzzMembership(f *testing.F) {
 	g := netip.MustParseAddr("ff15::8000:1")
 	f.Add(mld2(toExclude, g, 0, allowNew, g, 2), true)
 	f.Fuzz(func(t *testing.T, b []byte, v6 bool) {
-		membership(b, v6, g) // must not panic
+		group := g
+		if !v6 {
+			group = netip.MustParseAddr("239.1.2.3")
+		}
+		membership(b, group) // must not panic
 	})
 }

@@ -3,6 +3,8 @@ package demand
 import (
 	"encoding/binary"
 	"errors"
+
+	"github.com/rmcast/rmcast/internal/aside"
 )
 
 // kind is what a message says.
@@ -32,4 +34,15 @@ func parseMessage(b []byte) (k kind, who uint64, err error) {
 		return 0, 0, errMessage
 	}
 	return kind(b[2]), binary.BigEndian.Uint64(b[4:]), nil
+}
+
+// listen hears messages in a group: hear is called with each, bad where one is none, and failed if nothing can be heard any more.
+func listen(network, group string, c *Config, hear func(k kind, who uint64), bad func(), failed func(error)) (*aside.Ear, error) {
+	return aside.Listen(network, group, c.session(group), messageBytes, func(b []byte) {
+		if k, who, err := parseMessage(b); err != nil {
+			bad()
+		} else {
+			hear(k, who)
+		}
+	}, failed)
 }

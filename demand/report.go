@@ -28,10 +28,10 @@ const (
 	mldRecordHead = 4
 )
 
-// membership returns what an MLD message (without IPv6 header; v6) or an IGMP message says of a group: whether it speaks of it, and
-// whether its sender is on it from now on. What is malformed speaks of nothing.
-func membership(b []byte, v6 bool, group netip.Addr) (speaks, on bool) {
-	head, size := igmp3Head, 4
+// membership returns what an MLD message (of an IPv6 group) or an IGMP message, without IP header, says of a group: whether it speaks of it,
+// and whether its sender is on it from now on. What is malformed speaks of nothing.
+func membership(b []byte, group netip.Addr) (speaks, on bool) {
+	head, size, v6 := igmp3Head, 4, group.Is6()
 	if v6 {
 		head, size = mld2Head, 16
 	}

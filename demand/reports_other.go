@@ -5,13 +5,11 @@ package demand
 import (
 	"errors"
 	"net/netip"
-
-	"github.com/rmcast/rmcast/transport"
 )
 
 type reports struct{}
 
-func listenReports(string, *transport.Config, func(netip.Addr, bool)) (*reports, error) {
+func listenReports(netip.Addr, string, func(netip.Addr, bool)) (*reports, error) {
 	return nil, errors.New("demand: Reports works on Linux only")
 }
 

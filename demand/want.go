@@ -6,18 +6,15 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/rmcast/rmcast/internal/aside"
 	"github.com/rmcast/rmcast/transport"
 )
 
-const (
-	copies    = 3 // of each message: nobody repairs it, and the first to arrive is heard
-	copyGap   = 10 * time.Millisecond
-	firstWait = 50 * time.Millisecond // at most, so that many that begin at once do not all speak
-)
+const firstWait = 50 * time.Millisecond // at most, so that many that begin at once do not all speak
 
 // Want says in the group that what its sources have is wanted, until ctx ends, and then that it is not any more; it returns ctx's error, or
-// why nothing could be sent. It runs beside the Listener of the group, and costs a packet or two a second in the whole group at most. network and group are
-// those of transport.Listen.
+// why nothing could be sent; to say so in the end may take it a second longer. It runs beside the Listener of the group, and costs a packet or two a second
+// in the whole group at most. network and group are those of transport.Listen.
 func Want(ctx context.Context, network, group string, cfg *Config) error {
 	c, err := cfg.withDefaults()
 	if err != nil {
@@ -27,11 +24,11 @@ func Want(ctx context.Context, network, group string, cfg *Config) error {
 		return errors.New("demand: Config: Transport has ReceiveOnly, and to want is to send")
 	}
 	w := &wanting{cfg: c, session: c.session(group), who: rand.Uint64(), heard: make(chan kind, 16)}
-	e, err := newEar(network, group, w.session, w.hear, func() {})
+	e, err := listen(network, group, &c, w.hear, func() {}, nil) // who has gone deaf speaks more often
 	if err != nil {
 		return err
 	}
-	defer e.close()
+	defer e.Close()
 	return w.run(ctx, network, group)
 }
 
@@ -70,39 +67,23 @@ func (w *wanting) run(ctx context.Context, network, group string) error {
 			}
 			return ctx.Err()
 		case k := <-w.heard:
-			if k == leave {
+			switch {
+			case !sent: // the first is said at any rate, and soon: whoever spoke may be behind another branch
+			case k == leave:
 				timer.Reset(rand.N(w.cfg.Interval / 4))
-			} else if sent { // the first is said at any rate: whoever spoke may be behind another branch
+			default:
 				timer.Reset(w.wait())
 			}
 		case <-timer.C:
-			switch err := w.say(ctx, network, group, want); {
-			case ctx.Err() != nil:
-			case err != nil && !sent:
+			if err := w.say(ctx, network, group, want); err != nil && ctx.Err() == nil && !sent {
 				return err
-			default: // later it is as good as lost
-				sent = true
 			}
+			sent = true // perhaps: if not, this time it is as good as lost
 			timer.Reset(w.wait())
 		}
 	}
 }
 
-// say sends a message in a session of its own: nothing is left in the network of a receiver that has nothing to say.
 func (w *wanting) say(ctx context.Context, network, group string, k kind) error {
-	s, err := transport.DialContext(ctx, network, group, w.session)
-	if err != nil {
-		return err
-	}
-	b := appendMessage(nil, k, w.who)
-	for i := range copies {
-		if i > 0 {
-			select {
-			case <-time.After(copyGap):
-			case <-ctx.Done():
-			}
-		}
-		err = errors.Join(err, s.WriteMessage(b))
-	}
-	return errors.Join(err, s.CloseContext(ctx))
+	return aside.Say(ctx, network, group, w.session, appendMessage(nil, k, w.who))
 }

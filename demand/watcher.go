@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/rmcast/rmcast/internal/aside"
 )
 
 // ErrClosed is returned by methods of a closed Watcher.
@@ -24,7 +26,7 @@ type Stats struct {
 // Watcher knows whether somebody wants what a group's sources have. Its methods may be called by several goroutines.
 type Watcher struct {
 	cfg     Config
-	ear     *ear
+	ear     *aside.Ear
 	reports *reports // nil: not heard
 
 	mu      sync.Mutex
@@ -32,6 +34,7 @@ type Watcher struct {
 	hosts   map[netip.Addr]time.Time
 	wanted  bool
 	closed  bool
+	ended   error // why nothing is heard any more: ErrClosed, or the network's
 	changed chan struct{}
 	timer   *time.Timer
 	stats   Stats
@@ -42,7 +45,8 @@ const (
 	reportTime = 260 * time.Second // RFC 3810, 9.4; RFC 3376, 8.4
 )
 
-// Watch begins to watch a group. network, group and cfg.Transport are those of its sources.
+// Watch begins to watch a group. network, group and cfg.Transport are those of its sources. What is wanted already it hears with the next message
+// of who wants it: within one and a half Intervals.
 func Watch(network, group string, cfg *Config) (*Watcher, error) {
 	c, err := cfg.withDefaults()
 	if err != nil {
@@ -51,13 +55,13 @@ func Watch(network, group string, cfg *Config) (*Watcher, error) {
 	w := &Watcher{cfg: c, hosts: map[netip.Addr]time.Time{}, changed: make(chan struct{})}
 	w.timer = time.AfterFunc(time.Hour, w.look)
 	w.timer.Stop()
-	if w.ear, err = newEar(network, group, c.session(group), w.hear, w.bad); err != nil {
+	if w.ear, err = listen(network, group, &c, w.hear, w.bad, w.end); err != nil {
 		return nil, err
 	}
 	if c.Reports {
-		if w.reports, err = listenReports(group, c.Transport, w.report); err != nil {
-			w.ear.close()
-			return nil, err
+		group, iface := w.ear.Where()
+		if w.reports, err = listenReports(group, iface, w.report); err != nil {
+			return nil, errors.Join(err, w.ear.Close())
 		}
 	}
 	return w, nil
@@ -70,15 +74,26 @@ func (w *Watcher) Close() error {
 		w.mu.Unlock()
 		return nil
 	}
-	w.closed, w.wanted = true, false
-	w.timer.Stop()
-	close(w.changed)
+	w.closed = true
 	w.mu.Unlock()
-	err := w.ear.close()
+	w.end(ErrClosed)
+	err := w.ear.Close()
 	if w.reports != nil {
 		err = errors.Join(err, w.reports.close())
 	}
 	return err
+}
+
+// end ends watching, once.
+func (w *Watcher) end(why error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended != nil {
+		return
+	}
+	w.ended, w.wanted = why, false
+	w.timer.Stop()
+	close(w.changed)
 }
 
 // Wanted reports whether somebody wants what the group's sources have.
@@ -88,22 +103,23 @@ func (w *Watcher) Wanted() bool {
 	return w.wanted
 }
 
-// Changed returns a channel that is closed when Wanted changes, or the Watcher is closed.
+// Changed returns a channel that is closed when Wanted changes, or the Watcher is closed or has failed: Wait says so.
 func (w *Watcher) Changed() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.changed
 }
 
-// Wait returns nil once it is wanted, ErrClosed once the Watcher is closed, or the context's error.
+// Wait returns nil once it is wanted, ErrClosed once the Watcher is closed, transport's error once it has failed and hears nothing any more, or the
+// context's error.
 func (w *Watcher) Wait(ctx context.Context) error {
 	for {
 		w.mu.Lock()
-		wanted, closed, changed := w.wanted, w.closed, w.changed
+		wanted, ended, changed := w.wanted, w.ended, w.changed
 		w.mu.Unlock()
 		switch {
-		case closed:
-			return ErrClosed
+		case ended != nil:
+			return ended
 		case wanted:
 			return nil
 		}
@@ -170,7 +186,7 @@ func (w *Watcher) look() {
 
 // update brings wanted up to date, and sets the timer.
 func (w *Watcher) update(now time.Time) {
-	if w.closed {
+	if w.ended != nil {
 		return
 	}
 	next := w.until
