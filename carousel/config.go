@@ -101,7 +101,7 @@ type InboxConfig struct {
 	// NoSync does not wait until files are on the disk before they get their names: after a power cut they may be damaged. Zero: it waits.
 	NoSync bool
 
-	// MaxObjects bounds the objects that are known at once. Zero: 16.
+	// MaxObjects bounds the objects that are known at once; of each up to 1.5 MiB of symbols wait in memory for the disk. Zero: 16.
 	MaxObjects int
 	// MaxBytes bounds an object, in bytes. Zero: 256 GiB.
 	MaxBytes int64

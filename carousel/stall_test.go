@@ -1,6 +1,7 @@
 package carousel
 
 import (
+	"runtime"
 	"sync"
 	"testing"
 )
@@ -64,5 +65,22 @@ func TestFlushBesideClose(t *testing.T) {
 		if err := in.Err(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A process whose heap is mostly somebody else's is not made to collect it.
+func TestCollects(t *testing.T) {
+	for _, c := range []struct {
+		block int
+		live  uint64
+		want  bool
+	}{{40 << 20, 200 << 20, true}, {15 << 20, 200 << 20, false}, {40 << 20, 50 << 30, false}} {
+		if got := collects(c.block, c.live); got != c.want {
+			t.Errorf("block of %d, %d live: %v", c.block, c.live, got)
+		}
+	}
+	runtime.GC()
+	if live := liveHeap(); live == 0 || live > 1<<40 {
+		t.Errorf("%d bytes are live", live)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"runtime"
+	"runtime/metrics"
 	"sync"
 
 	"github.com/rmcast/rmcast/fec"
@@ -48,12 +49,7 @@ func (in *Inbox) next() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if len(in.jobs) == 0 || in.closed {
-		if in.busy == 0 {
-			if !in.expects() {
-				in.decoder.free()
-			}
-			in.idle.Broadcast()
-		}
+		in.rest()
 		return false
 	}
 	j := in.jobs[0]
@@ -65,7 +61,20 @@ func (in *Inbox) next() bool {
 		in.do(j, &in.decoder)
 	}
 	in.busy--
+	in.rest()
 	return true
+}
+
+// rest tells who waits that there is nothing to do, if so, and gives memory back first. mu is held since the last worker had something to do, so that nobody
+// finds the Inbox idle and its memory still there.
+func (in *Inbox) rest() {
+	if in.busy > 0 || len(in.jobs) > 0 && !in.closed {
+		return
+	}
+	if !in.expects() {
+		in.decoder.free()
+	}
+	in.idle.Broadcast()
 }
 
 // expects reports whether there are objects with blocks to come: until then the memory to decode them stays. mu is held.
@@ -138,7 +147,7 @@ func (d *decoder) block(s *stage, b int, have bitmap, want *[sha256.Size]byte) (
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.choose(have, k)
-	if k*s.part.symbolBytes >= collectFrom {
+	if collects(k*s.part.symbolBytes, liveHeap()) {
 		runtime.GC()
 	}
 	if err := d.load(s, b, have); err != nil {
@@ -156,9 +165,26 @@ func (d *decoder) block(s *stage, b int, have bitmap, want *[sha256.Size]byte) (
 	return true, d.store(s, b)
 }
 
-// collectFrom is how large a block is, in bytes, before which garbage is collected. The code's working memory and tables make most of a receiver's heap then, and
-// what a few large blocks leave behind would double it before the runtime thought that worth while. It takes little, as all that has no pointers.
-const collectFrom = 16 << 20
+const (
+	collectFrom = 16 << 20  // bytes of a block
+	collectTo   = 512 << 20 // bytes of the heap
+)
+
+// collects reports whether garbage is collected before a block. The code's working memory and tables make most of a receiver's heap where blocks are
+// large, and what a few of them leave behind would double it before the runtime thought that worth while. It takes little, as all that has no pointers.
+// In a program with much else on its heap it would take long, and save little.
+func collects(blockBytes int, live uint64) bool {
+	return blockBytes >= collectFrom && live <= collectTo
+}
+
+// liveHeap is how much the last collection has left, in bytes.
+func liveHeap() uint64 {
+	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	if metrics.Read(s); s[0].Value.Kind() != metrics.KindUint64 {
+		return 0
+	}
+	return s[0].Value.Uint64()
+}
 
 // free gives its memory back.
 func (d *decoder) free() {
