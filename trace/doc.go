@@ -14,5 +14,5 @@
 // Events are those of session.EventKind: losses and decisions, not packets. Where nothing is lost there are next to none. Package capture has the packets.
 //
 // The engine is not held up: events wait in a queue, of Config.Queue, for one goroutine that writes. What has no room there is dropped, and
-// counted: the next line says how many in "dropped". At Config.MaxBytes the trace ends, with a line that says so.
+// counted: the next line says how many in "dropped", or a last one, "end". At Config.MaxBytes the trace ends, with a line that says so.
 package trace

@@ -21,7 +21,7 @@ type Record struct {
 	Time    time.Time `json:"time"`
 	Name    string    `json:"name,omitempty"`    // what Hook was given
 	At      float64   `json:"at"`                // seconds since the Source or Listener was opened
-	Event   string    `json:"event"`             // session.EventKind, or "full": the trace ends here, at its bound
+	Event   string    `json:"event"`             // session.EventKind; or "full": the trace ends here, at its bound; or "end": it was closed, and events were dropped before
 	TSI     string    `json:"tsi,omitempty"`     // the session
 	From    *uint32   `json:"from,omitempty"`    // first sequence number concerned, where the event has any
 	To      *uint32   `json:"to,omitempty"`      // the one after the last
@@ -165,7 +165,7 @@ func (t *Tracer) loop() {
 		case t.max > 0 && t.size+reserve > t.max:
 			t.full = true
 			t.dropped.Add(1)
-			line = appendLine(line[:0], &ev, "full", dropped)
+			line = appendLine(line[:0], &event{time: ev.time, name: ev.name, Event: session.Event{At: ev.At}}, eventFull, dropped)
 		default:
 			line = appendLine(line[:0], &ev, ev.Kind.String(), dropped)
 		}
@@ -175,10 +175,19 @@ func (t *Tracer) loop() {
 			t.err = t.w.Flush()
 		}
 	}
+	if dropped := t.dropped.Load() - told; dropped > 0 && t.err == nil && !t.full { // no event has said so
+		_, t.err = t.w.Write(appendLine(line[:0], &event{time: time.Now()}, eventEnd, dropped))
+	}
 	if t.err == nil {
 		t.err = t.w.Flush()
 	}
 }
+
+// What is no session.EventKind.
+const (
+	eventFull = "full"
+	eventEnd  = "end"
+)
 
 // appendLine appends a Record. Nothing in it but the name, which is quoted already, needs quoting.
 func appendLine(b []byte, ev *event, kind string, dropped uint64) []byte {
@@ -191,9 +200,7 @@ func appendLine(b []byte, ev *event, kind string, dropped uint64) []byte {
 	b = append(b, `,"at":`...)
 	b = strconv.AppendFloat(b, float64(ev.At)/1e9, 'f', -1, 64)
 	b = append(append(append(b, `,"event":"`...), kind...), '"')
-	if kind == "full" {
-		ev.Event = session.Event{}
-	} else {
+	if kind != eventFull && kind != eventEnd {
 		b = append(append(append(b, `,"tsi":"`...), ev.TSI.String()...), '"')
 	}
 	if !ev.Range.Empty() {

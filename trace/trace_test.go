@@ -123,7 +123,8 @@ func TestLine(t *testing.T) {
 	}{
 		{all, "nak", 3, `{"time":"2026-11-30T09:30:12.123456789Z","name":"x","at":1.503220417,"event":"nak","tsi":"0.0.0.0.0.0.7","from":4294967295,"to":2,"id":"0000000000000abc","dropped":3}`},
 		{event{time: at}, "accepted", 0, `{"time":"2026-11-30T09:30:12.123456789Z","at":0,"event":"accepted","tsi":"0.0.0.0.0.0.0"}`},
-		{all, "full", 0, `{"time":"2026-11-30T09:30:12.123456789Z","name":"x","at":1.503220417,"event":"full"}`},
+		{event{session.Event{At: mono.Time(1503220417)}, at, []byte(`"x"`), 0}, "full", 0, `{"time":"2026-11-30T09:30:12.123456789Z","name":"x","at":1.503220417,"event":"full"}`},
+		{event{time: at}, "end", 7, `{"time":"2026-11-30T09:30:12.123456789Z","at":0,"event":"end","dropped":7}`},
 	} {
 		if got := string(appendLine(nil, &tt.ev, tt.kind, tt.dropped)); got != tt.want+"\n" {
 			t.Errorf("got  %swant %s", got, tt.want)
@@ -158,6 +159,28 @@ func TestDropped(t *testing.T) {
 		}
 		if err := tracer.Close(); !errors.Is(err, fs.ErrClosed) {
 			t.Errorf("Close again: %v", err)
+		}
+	})
+}
+
+// So does the last line, where no event came after those that were dropped.
+func TestDroppedAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &slowWriter{release: make(chan bool)}
+		tracer := New(w, &Config{Queue: 10})
+		hook := tracer.Hook("")
+		hook(session.Event{})
+		synctest.Wait() // the goroutine is at the disk
+		for range 100 {
+			hook(session.Event{})
+		}
+		close(w.release)
+		if err := tracer.Close(); err != nil {
+			t.Error(err)
+		}
+		records := read(t, w.Bytes())
+		if n := len(records); n != 12 || records[11].Event != "end" || records[11].Dropped != 90 {
+			t.Errorf("%d lines, the last %+v", n, records[n-1])
 		}
 	})
 }
