@@ -11,7 +11,7 @@ type answers struct {
 	list   []need  // by block
 	left   int     // symbols of all
 	last   int     // the block that had the last one
-	recent []given // of the last blocks that were answered, oldest first
+	recent []given // of the last blocks that were answered
 }
 
 // given is how many symbols of a block were sent as answers of late: from at on, and in the half of answerHold before.
@@ -68,18 +68,26 @@ func (a *answers) lately(block int, now time.Duration) int {
 	return 0
 }
 
-// note remembers that a symbol of a block is sent.
+// note remembers that a symbol of a block is sent, in place of the block of which none was sent for longest if there are too many.
 func (a *answers) note(block int, now time.Duration) {
-	i := slices.IndexFunc(a.recent, func(g given) bool { return g.block == block })
-	if i < 0 {
-		if len(a.recent) == maxRecent {
-			a.recent = slices.Delete(a.recent, 0, 1)
+	oldest := 0
+	for i := range a.recent {
+		g := &a.recent[i]
+		if g.block == block {
+			g.pass(now)
+			g.now++
+			return
 		}
-		a.recent = append(a.recent, given{block: block, at: now})
-		i = len(a.recent) - 1
+		if g.at < a.recent[oldest].at {
+			oldest = i
+		}
 	}
-	a.recent[i].pass(now)
-	a.recent[i].now++
+	g := given{block: block, at: now, now: 1}
+	if len(a.recent) < maxRecent {
+		a.recent = append(a.recent, g)
+	} else {
+		a.recent[oldest] = g
+	}
 }
 
 // take returns the block to send a symbol of, each in its turn. There must be one.

@@ -66,3 +66,32 @@ func TestLayerFails(t *testing.T) {
 		})
 	}
 }
+
+// What waits in a source that has failed, more than is written ahead of one whose rate has fallen, holds nobody up for long.
+func TestLeadOfFailed(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		network := &breaking{Network: w.host(1)}
+		s, err := transport.Dial("udp", group, &transport.Config{Network: network, Rate: 100 * flow.Kbps, Fixed: true, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 30 { // some four seconds
+			if err := s.WriteMessage(make([]byte, 1400)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		network.broken.Store(true)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		var l lead
+		start := time.Now()
+		l.wrote(ctx, s)
+		if took := time.Since(start); took > 2*leadMost {
+			t.Errorf("it waited for %v", took)
+		}
+		if err := s.WriteMessage([]byte("x")); !errors.Is(err, errBroken) {
+			t.Errorf("the next write: %v", err)
+		}
+		s.Close()
+	})
+}
