@@ -186,7 +186,7 @@ func TestLabShapedMulticastWithLoss(t *testing.T) {
 		}
 		// What a burst and a send buffer hold has not passed the shaper when the last write returns.
 		bits := float64(packets*(size+overhead)) * 8
-		if fastest := (bits - 8*(80<<10+600<<10)) / rate; took.Seconds() < fastest || took.Seconds() > 3*bits/rate {
+		if fastest := (bits - 8*(80<<10+600<<10)) / rate; took.Seconds() < fastest { // that it is not slower either TestLabShaping says
 			t.Errorf("%s: sent %.1f Mbit in %v over a link of %v Mbit/s", c.group, bits/1e6, took, rate/1e6)
 		}
 		for n := range got {
