@@ -132,20 +132,26 @@ func TestLine(t *testing.T) {
 	}
 }
 
+// overrun returns a Tracer whose writer waits for release, whose queue of ten is full, and which has dropped 90 events.
+func overrun(t *testing.T) (*Tracer, *slowWriter, func(session.Event)) {
+	w := &slowWriter{release: make(chan bool)}
+	tracer := New(w, &Config{Queue: 10})
+	hook := tracer.Hook("")
+	hook(session.Event{})
+	synctest.Wait() // the goroutine is at the disk
+	for range 100 {
+		hook(session.Event{})
+	}
+	if n := tracer.Dropped(); n != 90 {
+		t.Errorf("%d dropped, want 90", n)
+	}
+	return tracer, w, hook
+}
+
 // A disk that does not keep up costs events, not time, and the next line says how many.
 func TestDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &slowWriter{release: make(chan bool)}
-		tracer := New(w, &Config{Queue: 10})
-		hook := tracer.Hook("")
-		hook(session.Event{})
-		synctest.Wait() // the goroutine is at the disk
-		for range 100 {
-			hook(session.Event{})
-		}
-		if n := tracer.Dropped(); n != 90 {
-			t.Errorf("%d dropped, want 90", n)
-		}
+		tracer, w, hook := overrun(t)
 		close(w.release)
 		synctest.Wait()
 		hook(session.Event{})
@@ -166,20 +172,13 @@ func TestDropped(t *testing.T) {
 // So does the last line, where no event came after those that were dropped.
 func TestDroppedAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &slowWriter{release: make(chan bool)}
-		tracer := New(w, &Config{Queue: 10})
-		hook := tracer.Hook("")
-		hook(session.Event{})
-		synctest.Wait() // the goroutine is at the disk
-		for range 100 {
-			hook(session.Event{})
-		}
+		tracer, w, _ := overrun(t)
 		close(w.release)
 		if err := tracer.Close(); err != nil {
 			t.Error(err)
 		}
 		records := read(t, w.Bytes())
-		if n := len(records); n != 12 || records[11].Event != "end" || records[11].Dropped != 90 {
+		if n := len(records); n != 12 || records[11].Event != eventEnd || records[11].Dropped != 90 {
 			t.Errorf("%d lines, the last %+v", n, records[n-1])
 		}
 	})
