@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/rmcast/rmcast/dgram"
@@ -19,7 +20,8 @@ var errBroken = errors.New("no such device")
 // breaking is a Network whose sources' sockets fail once broken is set.
 type breaking struct {
 	dgram.Network
-	broken atomic.Bool
+	broken    atomic.Bool
+	receivers []dgram.Conn
 }
 
 type breakingConn struct {
@@ -30,6 +32,28 @@ type breakingConn struct {
 func (b *breaking) OpenSource(ctx context.Context, network string, group netip.AddrPort, o dgram.Options) (dgram.Conn, error) {
 	c, err := b.Network.OpenSource(ctx, network, group, o)
 	return breakingConn{c, b}, err
+}
+
+func (b *breaking) OpenReceiver(ctx context.Context, network string, group netip.AddrPort, o dgram.Options) (dgram.Conn, error) {
+	c, err := b.Network.OpenReceiver(ctx, network, group, o)
+	b.receivers = append(b.receivers, c)
+	return breakingConn{c, b}, err
+}
+
+// snap breaks receivers too.
+func (b *breaking) snap() {
+	b.broken.Store(true)
+	for _, c := range b.receivers {
+		c.Close() // wakes who waits in it
+	}
+}
+
+func (c breakingConn) ReadBatch(d []dgram.Datagrams) (int, error) {
+	n, err := c.Conn.ReadBatch(d)
+	if err != nil && c.of.broken.Load() {
+		err = errBroken
+	}
+	return n, err
 }
 
 func (c breakingConn) WriteRun(b []byte, segment int, to netip.AddrPort, hopLimit int) error {
@@ -93,5 +117,27 @@ func TestLeadOfFailed(t *testing.T) {
 			t.Errorf("the next write: %v", err)
 		}
 		s.Close()
+	})
+}
+
+// Requests whose socket has failed say so, and can be closed.
+func TestRequestsFail(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		network := &breaking{Network: w.host(1)}
+		r, err := ListenRequests("udp", group, &transport.Config{Network: network, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Stats().Err; err != nil {
+			t.Error(err)
+		}
+		network.snap()
+		synctest.Wait()
+		if err := r.Stats().Err; !errors.Is(err, errBroken) {
+			t.Errorf("it says %v", err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
 	})
 }

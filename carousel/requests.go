@@ -31,6 +31,7 @@ type RequestStats struct {
 	Invalid uint64 // messages that are none, requests for what there is not, or for an object that is not sent
 	Limited uint64 // messages beyond 50 a second, or that no Send took, not looked at
 	Symbols uint64 // that were asked for, where nobody had asked for them before, and will be sent
+	Err     error  // why nothing is heard any more, transport's; nil: it is
 }
 
 // request is a receiver's.
@@ -56,7 +57,7 @@ func requestConfig(group string, c *transport.Config) *transport.Config {
 func ListenRequests(network, group string, cfg *transport.Config) (*Requests, error) {
 	r := &Requests{arrived: make(chan struct{}, 1), budget: requestBurst, at: time.Now()}
 	hear := func(b []byte) { r.handle(b, time.Now()) }
-	ear, err := aside.Listen(network, group, requestConfig(group, cfg), headBytes+maxNeeds*needBytes, hear, nil)
+	ear, err := aside.Listen(network, group, requestConfig(group, cfg), headBytes+maxNeeds*needBytes, hear, r.failed)
 	if err != nil {
 		return nil, err
 	}
@@ -66,6 +67,12 @@ func ListenRequests(network, group string, cfg *transport.Config) (*Requests, er
 
 // Close ends listening. A Send goes on without.
 func (r *Requests) Close() error { return r.ear.Close() }
+
+func (r *Requests) failed(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stats.Err = err
+}
 
 // Stats returns what was counted so far.
 func (r *Requests) Stats() RequestStats {
