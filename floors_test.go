@@ -69,7 +69,7 @@ var floors = map[string]imports{
 	"sim":         may("session netem "+machines+"seq mono internal/heap internal/invariant", "internal/testvec"),
 	"channel":     may("", "transport netem"),
 
-	"metrics": may("transport session flow wire dgram", "netem seq"),
+	"metrics": may("carousel demand transport session flow wire dgram", "netem seq"),
 	"trace":   may("session seq wire mono", "transport netem"),
 	"capture": may("dgram", "transport netem wire"),
 

@@ -2,14 +2,17 @@ package metrics
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"unicode/utf8"
 
+	"github.com/rmcast/rmcast/carousel"
+	"github.com/rmcast/rmcast/demand"
 	"github.com/rmcast/rmcast/transport"
 )
 
-// Metrics is a set of sources, listeners and receivers whose counters are exported. It implements http.Handler, for Prometheus, and expvar.Var.
+// Metrics is a set of sources, listeners, receivers and parts of carousels whose counters are exported. It implements http.Handler, for Prometheus, and expvar.Var.
 // The zero value is an empty set. Its methods may be called from several goroutines.
 type Metrics struct {
 	// Max bounds how many things are shown at once; set it before the first is added. Zero: 256.
@@ -25,7 +28,7 @@ const (
 	maxID      = 64 // bytes
 )
 
-// thing is a source, a listener or a receiver.
+// thing is what has counters: a source, a listener and so on.
 type thing struct {
 	kind    string
 	labels  []label
@@ -50,6 +53,25 @@ func (m *Metrics) AddReceiver(id string, r *transport.Receiver) (remove func()) 
 	return m.add("receiver", id, r.LocalAddr().String(), r.TSI().String(), func(c *collector) { c.receiver(r.Stats()) })
 }
 
+// AddInbox adds the directory that a carousel is received into, as AddSource does, with how far its objects are.
+func (m *Metrics) AddInbox(id string, in *carousel.Inbox) (remove func()) {
+	return m.add("inbox", id, "", "", func(c *collector) {
+		c.inbox(in.Stats())
+		c.objects(in.Objects())
+	})
+}
+
+// AddRequests adds the ear of a carousel's source for what its receivers ask for, as AddSource does.
+func (m *Metrics) AddRequests(id string, r *carousel.Requests) (remove func()) {
+	return m.add("requests", id, "", "", func(c *collector) { c.requests(r.Stats()) })
+}
+
+// AddWatcher adds who watches whether anybody listens, as AddSource does.
+func (m *Metrics) AddWatcher(id string, w *demand.Watcher) (remove func()) {
+	return m.add("demand", id, "", "", func(c *collector) { c.demand(w.Stats()) })
+}
+
+// add adds a thing; group and tsi are empty where it has none.
 func (m *Metrics) add(kind, id, group, tsi string, collect func(*collector)) (remove func()) {
 	for len(id) > maxID || !utf8.ValidString(id) && id != "" {
 		_, n := utf8.DecodeLastRuneInString(id)
@@ -64,9 +86,11 @@ func (m *Metrics) add(kind, id, group, tsi string, collect func(*collector)) (re
 		m.refused++
 		return func() {}
 	}
-	t := &thing{kind, []label{{"id", id}, {"group", group}, {"tsi", tsi}}, collect}
-	if tsi == "" {
-		t.labels = t.labels[:2]
+	t := &thing{kind, []label{{"id", id}}, collect}
+	for _, l := range []label{{"group", group}, {"tsi", tsi}} {
+		if l.value != "" {
+			t.labels = append(t.labels, l)
+		}
 	}
 	for n := 2; m.has(t); n++ {
 		t.labels[0].value = id + "#" + strconv.Itoa(n)
@@ -78,20 +102,11 @@ func (m *Metrics) add(kind, id, group, tsi string, collect func(*collector)) (re
 // has reports whether there is a thing of the same kind and labels.
 func (m *Metrics) has(t *thing) bool {
 	for _, o := range m.things {
-		if o.kind == t.kind && equal(o.labels, t.labels) {
+		if o.kind == t.kind && slices.Equal(o.labels, t.labels) {
 			return true
 		}
 	}
 	return false
-}
-
-func equal(a, b []label) bool {
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 func (m *Metrics) remove(t *thing) {

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/rmcast/rmcast/carousel"
+	"github.com/rmcast/rmcast/demand"
 	"github.com/rmcast/rmcast/metrics"
 	"github.com/rmcast/rmcast/netem"
 	"github.com/rmcast/rmcast/transport"
@@ -119,6 +121,46 @@ func wantFormat(t *testing.T, text string) {
 		}
 		series[s[1]+s[2]] = true
 	}
+}
+
+// The ends of a carousel have series of their own, under their id.
+func TestCarousel(t *testing.T) {
+	in, err := carousel.NewInbox(t.TempDir(), &carousel.InboxConfig{Logger: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	in.Handle([]byte("no carousel"))
+	synctest.Test(t, func(t *testing.T) {
+		host := netem.NewFabric(netem.FabricConfig{Seed: 1}).Host("fd00::1")
+		r, err := carousel.ListenRequests("udp", group, &transport.Config{Network: host})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		w, err := demand.Watch("udp", group, &demand.Config{Transport: &transport.Config{Network: host}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		var m metrics.Metrics
+		m.AddInbox("recv", in)
+		m.AddRequests("send", r)
+		remove := m.AddWatcher("send", w)
+		text := scrape(&m)
+		wantFormat(t, text)
+		for _, line := range []string{
+			`rmcast_inbox_packets_total{id="recv"} 1`, `rmcast_inbox_unused_total{id="recv",reason="foreign"} 1`, `rmcast_inbox_objects{id="recv"} 0`,
+			`rmcast_requests_heard_total{id="send"} 0`, `rmcast_demand_starts_total{id="send"} 0`,
+		} {
+			if !strings.Contains(text, line+"\n") {
+				t.Errorf("there is no %s", line)
+			}
+		}
+		if remove(); strings.Contains(scrape(&m), "rmcast_demand") {
+			t.Error("it is there after it was removed")
+		}
+	})
 }
 
 // What is added beyond Max is counted; the same thing twice is two series.

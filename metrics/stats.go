@@ -3,6 +3,8 @@ package metrics
 import (
 	"strings"
 
+	"github.com/rmcast/rmcast/carousel"
+	"github.com/rmcast/rmcast/demand"
 	"github.com/rmcast/rmcast/dgram"
 	"github.com/rmcast/rmcast/session"
 	"github.com/rmcast/rmcast/transport"
@@ -13,8 +15,8 @@ import (
 
 func (c *collector) metrics(things int, refused uint64) {
 	c.begin(&thing{kind: "metrics"})
-	c.gauge("things", "Sources, listeners and receivers that are shown.", float64(things))
-	c.counter("things_refused", "Sources, listeners and receivers that were added beyond Metrics.Max and are not shown.", refused)
+	c.gauge("things", "Sources, listeners and so on that are shown.", float64(things))
+	c.counter("things_refused", "Sources, listeners and so on that were added beyond Metrics.Max and are not shown.", refused)
 }
 
 func (c *collector) source(s transport.SourceStats) {
@@ -177,4 +179,63 @@ func (c *collector) writeErrors(e dgram.WriteErrors) {
 	c.counterBy("write_errors", help, "reason", "port_closed", e.PortClosed)
 	c.counterBy("write_errors", help, "reason", "no_buffer", e.NoBuffer)
 	c.counterBy("write_errors", help, "reason", "other", e.Other)
+}
+
+func (c *collector) inbox(s carousel.InboxStats) {
+	c.counter("packets", "Packets that came.", s.Packets)
+	c.counter("stored_symbols", "Data symbols that were written.", s.Stored)
+	const unused = "Packets and symbols that were of no use, by reason."
+	for _, r := range []struct {
+		reason string
+		n      uint64
+	}{
+		{"foreign", s.Foreign}, {"damaged", s.Damaged}, {"duplicate", s.Duplicate}, {"unneeded", s.Unneeded}, {"early", s.Early}, {"refused", s.Refused},
+		{"conflict", s.Conflicts}, {"out_of_range", s.OutOfRange},
+	} {
+		c.counterBy("unused", unused, "reason", r.reason, r.n)
+	}
+	c.counter("bad_blocks", "Blocks that were thrown away for a wrong hash.", s.BadBlocks)
+	c.counter("bad_manifests", "Manifests that were thrown away for a wrong hash.", s.BadManifests)
+}
+
+// objects is how far an inbox is.
+func (c *collector) objects(list []carousel.ObjectStatus) {
+	var known, done, failed, bytes, symbols, held float64
+	for _, o := range list {
+		if o.Known {
+			known++
+		}
+		switch {
+		case o.Done && o.Err == nil:
+			done++
+		case o.Done:
+			failed++
+		}
+		bytes += float64(o.Bytes)
+		symbols += float64(o.Symbols)
+		held += float64(o.Held)
+	}
+	c.gauge("objects", "Files and trees that were heard of.", float64(len(list)))
+	c.gauge("objects_known", "Of objects, those whose manifest is there.", known)
+	c.gauge("objects_done", "Of objects, those that are complete and verified.", done)
+	c.gauge("objects_failed", "Of objects, those that could not be completed.", failed)
+	c.gauge("object_bytes", "Size of all objects.", bytes)
+	c.gauge("object_symbols", "Data symbols of all objects.", symbols)
+	c.gauge("held_symbols", "Of object_symbols, those that are there.", held)
+}
+
+func (c *collector) requests(s carousel.RequestStats) {
+	c.counter("heard", "Requests that were entered.", s.Heard)
+	c.counter("invalid", "Messages that are no requests, or for what there is not.", s.Invalid)
+	c.counter("limited", "Messages that were too many to be looked at.", s.Limited)
+	c.counter("symbols", "Symbols that were asked for and will be sent.", s.Symbols)
+}
+
+func (c *collector) demand(s demand.Stats) {
+	c.counter("heard", "Messages that something is wanted.", s.Heard)
+	c.counter("left", "Messages that it is not wanted any more.", s.Left)
+	c.counter("reports", "IGMP and MLD records about the group.", s.Reports)
+	c.counter("invalid", "Messages that are neither.", s.Invalid)
+	c.gauge("hosts", "Hosts that are on the group by their reports.", float64(s.Hosts))
+	c.counter("starts", "Times that it was wanted anew.", s.Starts)
 }

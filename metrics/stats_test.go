@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rmcast/rmcast/carousel"
+	"github.com/rmcast/rmcast/demand"
 	"github.com/rmcast/rmcast/transport"
 )
 
@@ -17,6 +19,9 @@ func TestEveryField(t *testing.T) {
 	everyField(t, "source", (*collector).source)
 	everyField(t, "listener", (*collector).listener)
 	everyField(t, "receiver", (*collector).receiver)
+	everyField(t, "inbox", (*collector).inbox)
+	everyField(t, "requests", (*collector).requests)
+	everyField(t, "demand", (*collector).demand)
 }
 
 func everyField[T any](t *testing.T, kind string, collect func(*collector, T)) {
@@ -104,6 +109,25 @@ func set(t *testing.T, v reflect.Value, path [][]int) {
 	}
 }
 
+// What is said of objects are sums.
+func TestObjects(t *testing.T) {
+	c := newCollector()
+	c.begin(&thing{kind: "inbox"})
+	c.objects([]carousel.ObjectStatus{
+		{Root: carousel.Root{Bytes: 5000}, Known: true, Symbols: 4, Held: 4, Done: true},
+		{Root: carousel.Root{Bytes: 9000}, Known: true, Symbols: 7, Held: 2},
+		{Root: carousel.Root{Bytes: 100}, Known: true, Symbols: 1, Held: 1, Done: true, Err: errors.New("x")},
+		{Root: carousel.Root{Bytes: 1}},
+	})
+	for name, want := range map[string]float64{
+		"objects": 4, "objects_known": 3, "objects_done": 1, "objects_failed": 1, "object_bytes": 14101, "object_symbols": 12, "held_symbols": 7,
+	} {
+		if got := c.values[name]; got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+}
+
 // Names are as Prometheus' users expect them, and each has a sentence.
 func TestNames(t *testing.T) {
 	c := newCollector()
@@ -114,7 +138,14 @@ func TestNames(t *testing.T) {
 	c.listener(transport.ListenerStats{})
 	c.begin(&thing{kind: "receiver"})
 	c.receiver(transport.ReceiverStats{})
-	good := regexp.MustCompile(`^rmcast_(source|listener|receiver|metrics)(_[a-z]+)+$`)
+	c.begin(&thing{kind: "inbox"})
+	c.inbox(carousel.InboxStats{})
+	c.objects(nil)
+	c.begin(&thing{kind: "requests"})
+	c.requests(carousel.RequestStats{})
+	c.begin(&thing{kind: "demand"})
+	c.demand(demand.Stats{})
+	good := regexp.MustCompile(`^rmcast_(source|listener|receiver|inbox|requests|demand|metrics)(_[a-z]+)+$`)
 	for _, f := range c.families {
 		total := strings.HasSuffix(f.name, "_total")
 		if !good.MatchString(f.name) || total != (f.typ == "counter") || !strings.HasSuffix(f.help, ".") || strings.ContainsAny(f.help, "\\\n") {
