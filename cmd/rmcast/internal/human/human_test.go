@@ -32,31 +32,6 @@ func TestWritten(t *testing.T) {
 	}
 }
 
-func TestParseBytes(t *testing.T) {
-	for s, want := range map[string]int64{
-		"0": 0, "1500": 1500, "300 MB": 300e6, "10M": 10e6, "10m": 10e6, "1.5G": 1.5e9, "4GiB": 4 << 30, "4 gi": 4 << 30, "1 kB": 1000, "2 bytes": 2, " 7B ": 7, ".5k": 500,
-	} {
-		if got, err := human.ParseBytes(s); got != want || err != nil {
-			t.Errorf("%q is %d, %v; want %d", s, got, err, want)
-		}
-	}
-	for s, want := range map[string]string{
-		"": "number and a unit", "MB": "number and a unit", "-1": "number and a unit", "1.2.3": "number and a unit", "1 x": "number and a unit", "10Mb": "bits", "10 Mbit": "bits",
-		"99999999T": "larger", "1e3": "number and a unit",
-	} {
-		if got, err := human.ParseBytes(s); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q is %d, %v; want an error with %q", s, got, err, want)
-		}
-	}
-	rapid.Check(t, func(t *rapid.T) { // what is written is read, to three digits
-		n := rapid.Int64Range(0, 9e14).Draw(t, "bytes")
-		got, err := human.ParseBytes(human.Bytes(n))
-		if err != nil || math.Abs(float64(got-n)) > float64(n)/180 {
-			t.Fatalf("%d is written %q and read %d, %v", n, human.Bytes(n), got, err)
-		}
-	})
-}
-
 func TestText(t *testing.T) {
 	for in, want := range map[string]string{
 		"plain größe 日本": "plain größe 日本", "a\x1b[31mb": "a?[31mb", "a\nb\tc": "a?b?c", "a\u202eb": "a?b", "\xff": "?", "": "",

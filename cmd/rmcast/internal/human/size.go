@@ -1,7 +1,6 @@
 package human
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -109,49 +108,4 @@ func Number(n int64) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return sign + s
-}
-
-var errSize = errors.New(`want a number and a unit, like "300 MB", "10M", "4GiB" or "1500"`)
-
-// ParseBytes reads a size as people write it: a decimal number, then optionally k, M, G or T (powers of 1000) or Ki, Mi, Gi, Ti (of 1024) in either
-// case, then optionally B, byte or bytes. A bare number is bytes. Bits (a small b) are refused.
-func ParseBytes(s string) (int64, error) {
-	n, err := parseBytes(strings.TrimSpace(s))
-	if err != nil {
-		return 0, fmt.Errorf("size %q: %w", s, err)
-	}
-	return n, nil
-}
-
-func parseBytes(s string) (int64, error) {
-	end := strings.IndexFunc(s, func(r rune) bool { return r != '.' && (r < '0' || r > '9') })
-	if end < 0 {
-		end = len(s)
-	}
-	number, unit := s[:end], strings.TrimSpace(s[end:])
-	v, err := strconv.ParseFloat(number, 64)
-	if err != nil {
-		return 0, errSize
-	}
-	factor := 1.0
-	if unit != "" {
-		if i := strings.IndexByte("kmgt", unit[0]|0x20); i >= 0 {
-			base := 1000.0
-			if unit = unit[1:]; unit != "" && unit[0]|0x20 == 'i' {
-				base, unit = 1024, unit[1:]
-			}
-			factor = math.Pow(base, float64(i+1))
-		}
-	}
-	switch unit {
-	case "", "B", "byte", "bytes":
-	case "b", "bit", "bits", "bit/s":
-		return 0, errors.New("that is bits; a size is in bytes, with a capital B")
-	default:
-		return 0, errSize
-	}
-	if v *= factor; v >= math.MaxInt64 {
-		return 0, errors.New("larger than there can be")
-	}
-	return int64(v), nil
 }
