@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
-	"strings"
 
 	"github.com/urfave/cli/v3"
 )
@@ -120,32 +119,7 @@ func version() string {
 	return "devel"
 }
 
-// two splits arguments into all but the last, and the last: FILE... NAME. want says which they are.
-func two(c *cli.Command, want string) (first []string, last string, err error) {
-	args := c.Args().Slice()
-	if len(args) < 2 {
-		return nil, "", tooFew(c, want)
-	}
-	return args[:len(args)-1], args[len(args)-1], nil
-}
-
-func tooFew(c *cli.Command, want string) error {
-	return misuse(fmt.Sprintf("For example: %s", firstLine(exampleOf(c.Name))), "rmcast %s needs %s", c.Name, want)
-}
-
-// one returns the only argument.
-func one(c *cli.Command) (string, error) {
-	switch args := c.Args().Slice(); len(args) {
-	case 0:
-		return "", tooFew(c, "a NAME or a GROUP")
-	case 1:
-		return args[0], nil
-	default:
-		return "", misuse(fmt.Sprintf("A name with spaces has to be in quotes: rmcast %s %q", c.Name, strings.Join(args, " ")), "rmcast %s takes one name, and there are %d arguments", c.Name, len(args))
-	}
-}
-
-// withoutCancel tells whether an error is only the end of a context.
+// isCancel tells whether an error is only the end of a context.
 func isCancel(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

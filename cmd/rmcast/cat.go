@@ -21,64 +21,48 @@ import (
 func catCommand(e *env) *cli.Command {
 	return &cli.Command{
 		Name: "cat", Usage: "sends standard input, or writes what is sent", ArgsUsage: "NAME|GROUP",
-		Flags: append(append([]cli.Flag{
+		Flags: sessionFlags(
 			&cli.BoolFlag{Name: "send", Usage: "send standard input; without it nothing is sent, also from a pipe"},
 			&cli.IntFlag{Name: "receivers", Value: 1, Usage: "with -send: begin with `N` receivers; 0: do not wait (OpenPGM, ZeroMQ)"},
 			&cli.DurationFlag{Name: "wait", Usage: "give up after `TIME` without the other end (default: wait)"},
 			rateFlag("with -send: never faster than `RATE`, like 50M"),
-		}, networkFlags()...), outputFlags()...),
+		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			name, err := one(c)
-			if err != nil {
-				return err
-			}
-			o, err := network(c)
 			if err == nil {
-				err = positive(c, "wait")
+				err = notNegative(c, "receivers", "wait")
 			}
 			if err != nil {
 				return err
 			}
-			k := cat{e: e, wait: c.Duration("wait"), want: c.Int("receivers")}
-			if k.to, err = o.target(e, name); err != nil {
+			rate, err := rateOf(c)
+			if err != nil {
 				return err
 			}
-			k.cfg = o.transport(e)
-			if k.cfg.Rate, err = rateOf(c); err != nil {
-				return err
-			}
-			if c.Bool("send") {
-				return k.send(ctx)
-			}
+			sending := c.Bool("send")
 			for _, n := range []string{"receivers", "rate"} {
-				if c.IsSet(n) {
+				if !sending && c.IsSet(n) {
 					return misuse(fmt.Sprintf("rmcast cat -send -%s … %s sends.", n, quote(name)), "-%s is the sender's, and without -send nothing is sent", n)
 				}
 			}
-			return k.receive(ctx)
+			return enter(e, c, name, func(a *access) error {
+				k := cat{access: a, wait: c.Duration("wait"), want: c.Int("receivers")}
+				k.cfg.Rate = rate
+				if sending {
+					return k.send(ctx)
+				}
+				return k.receive(ctx)
+			})
 		},
 	}
 }
 
 // cat is a stream, sent or received.
 type cat struct {
-	e    *env
-	to   *target
-	cfg  transport.Config
-	wait time.Duration
-	want int
+	*access
+	wait time.Duration // for the other end; 0: for ever
+	want int           // receivers to wait for
 }
-
-func (k *cat) join(ctx context.Context, role string) (*roster.Roster, error) {
-	r, err := roster.Join(ctx, roster.Config{Network: k.to.network, Group: k.to.group, Transport: k.cfg, Host: k.e.host, Role: role, Pong: true})
-	return r, explain("cannot listen to "+k.to.String(), err)
-}
-
-// The roles of the two ends.
-const (
-	roleCat  = "cat"
-	roleSend = "cat -send"
-)
 
 // delivery bounds how long a sender waits for receivers to confirm the end.
 const delivery = 30 * time.Second
@@ -86,9 +70,9 @@ const delivery = 30 * time.Second
 // send sends the input to all, and waits until those who were there at the beginning, and still are, hold all of it.
 func (k *cat) send(ctx context.Context) error {
 	k.cfg.AmbientSPM = 250 * time.Millisecond
-	s, err := transport.DialContext(ctx, k.to.network, k.to.group.String(), &k.cfg)
+	s, err := k.dial(ctx, 0, k.cfg)
 	if err != nil {
-		return explain("cannot send to "+k.to.String(), err)
+		return err
 	}
 	whole := false
 	defer func() {
@@ -98,7 +82,7 @@ func (k *cat) send(ctx context.Context) error {
 			cancel()
 		}
 	}()
-	r, err := k.join(ctx, roleSend)
+	r, err := k.join(ctx, roster.Config{Role: roleCatSend, Pong: true})
 	if err != nil {
 		return err
 	}
@@ -108,7 +92,7 @@ func (k *cat) send(ctx context.Context) error {
 		}
 		r.Leave()
 	}()
-	g := gathering{e: k.e, roster: r, to: k.to, role: roleCat, command: "rmcast cat " + quote(k.to.given), want: k.want, give: k.wait}
+	g := gathering{access: k.access, roster: r, role: roleCat, theirs: "rmcast cat " + quote(k.to.given), want: k.want, give: k.wait}
 	if err := g.wait(ctx); err != nil {
 		return err
 	}
@@ -126,35 +110,51 @@ func (k *cat) send(ctx context.Context) error {
 	if err != nil {
 		return explain("reading standard input", err)
 	}
-	var q transport.Quorum
+	var all transport.Quorum
 	for _, m := range g.here() {
-		if id, err := strconv.ParseUint(m.ID, 16, 64); err == nil && there[m.ID] {
-			q.Of = append(q.Of, wire.ReceiverID(id))
+		if id := receiverID(m.ID); id != 0 && there[m.ID] {
+			all.Of = append(all.Of, id)
 		}
 	}
-	if len(q.Of) > 0 {
-		bounded, cancel := context.WithTimeout(ctx, delivery)
-		err = s.WaitDelivered(bounded, q)
-		cancel()
+	if err := k.delivered(ctx, s, all); err != nil {
+		return err
 	}
-	if ctx.Err() != nil {
-		return ended(ctx)
-	}
-	var undelivered *transport.UndeliveredError
-	if errors.As(err, &undelivered) {
-		return fail(err, "They may have been stopped, or lost what cannot be repaired any more: they say it themselves.", "%d of %d receivers have not confirmed that they hold everything", len(undelivered.Missing), len(q.Of))
-	}
-	if err == nil {
-		whole = true
-		err = s.Close()
-	}
-	if err != nil {
+	whole = true
+	if err := s.Close(); err != nil {
 		return explain("sending to "+k.to.String(), err)
 	}
-	k.e.tell.say("done", fmt.Sprintf("sent %s in %s, %s", human.Bytes(n), human.Duration(max(time.Since(began), time.Millisecond)), confirmed(len(q.Of))), fields{"bytes": n, "receivers": len(q.Of)})
+	k.e.tell.say("done", fmt.Sprintf("sent %s in %s, %s", human.Bytes(n), human.Duration(max(time.Since(began), time.Millisecond)), confirmed(len(all.Of))), fields{"bytes": n, "receivers": len(all.Of)})
 	return nil
 }
 
+// delivered waits until receivers confirm that they hold everything.
+func (k *cat) delivered(ctx context.Context, s *transport.Source, all transport.Quorum) error {
+	if len(all.Of) == 0 {
+		return nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, delivery)
+	defer cancel()
+	err := s.WaitDelivered(bounded, all)
+	var undelivered *transport.UndeliveredError
+	switch {
+	case ctx.Err() != nil:
+		return ended(ctx)
+	case errors.As(err, &undelivered):
+		return fail(err, "They may have been stopped, or lost what cannot be repaired any more: they say it themselves.", "%d of %d receivers have not confirmed that they hold everything", len(undelivered.Missing), len(all.Of))
+	}
+	return explain("sending to "+k.to.String(), err)
+}
+
+// receiverID is the id under which a member of the roster confirms; 0, which is nobody's, if it cannot.
+func receiverID(member string) wire.ReceiverID {
+	id, err := strconv.ParseUint(member, 16, 64)
+	if err != nil {
+		return 0
+	}
+	return wire.ReceiverID(id)
+}
+
+// confirmed says how many receivers have it.
 func confirmed(n int) string {
 	if n == 0 {
 		return "nobody has confirmed it"
@@ -184,54 +184,58 @@ func copyUntil(ctx context.Context, to io.Writer, from io.Reader) (int64, error)
 // receive writes the stream of the first sender to the output.
 func (k *cat) receive(ctx context.Context) error {
 	k.unread()
-	r, err := k.join(ctx, roleCat)
+	r, err := k.join(ctx, roster.Config{Role: roleCat, Pong: true})
 	if err != nil {
 		return err
 	}
 	defer r.Leave()
-	id, err := strconv.ParseUint(r.Me().ID, 16, 64)
+	k.cfg.ReceiverID = receiverID(r.Me().ID)
+	l, err := k.listen(ctx, 0, k.cfg)
 	if err != nil {
-		panic("BUG: rmcast: the id of a member is " + r.Me().ID)
-	}
-	k.cfg.ReceiverID = wire.ReceiverID(id)
-	l, err := transport.ListenContext(ctx, k.to.network, k.to.group.String(), &k.cfg)
-	if err != nil {
-		return explain("cannot listen to "+k.to.String(), err)
+		return err
 	}
 	defer l.Close()
+	session, end, err := k.first(ctx, l)
+	if err != nil {
+		return err
+	}
+	defer end()
+	go k.others(l, session)
+	stop := context.AfterFunc(ctx, func() { _ = session.SetReadDeadline(time.Unix(0, 1)) })
+	defer stop()
+	if err := k.write(ctx, session); err != nil {
+		return err
+	}
+	from := session.RemoteAddr().(*transport.Addr).Host().Addr()
+	for _, m := range r.Members() {
+		if m.Role == roleCatSend && m.State == roster.Fail && m.Addr == from && m.Gone && time.Since(m.Seen) < roster.Expiry {
+			return fail(nil, "Start the sender again for the whole of it.", "the stream is cut off: its sender, %s, was stopped", m.Host)
+		}
+	}
+	return nil
+}
+
+// first waits for the first sender.
+func (k *cat) first(ctx context.Context, l *transport.Listener) (session *transport.Receiver, end func(), err error) {
 	if k.wait > 0 {
 		_ = l.SetDeadline(time.Now().Add(k.wait))
 	}
 	stop := context.AfterFunc(ctx, func() { _ = l.SetDeadline(time.Unix(0, 1)) })
 	defer stop()
-	hint := time.AfterFunc(hintSoon, func() {
-		k.e.tell.say("waiting", "waiting for a sender: run on another machine: rmcast cat -send "+quote(k.to.given), fields{"group": k.to.group.String()})
-	})
-	session, err := l.AcceptReceiver()
-	hint.Stop()
+	hint := time.AfterFunc(hintSoon, func() { k.waiting("rmcast cat -send") })
+	defer hint.Stop()
+	session, end, err = k.accept(l)
 	switch {
+	case err == nil:
+		_ = l.SetDeadline(time.Time{})
 	case ctx.Err() != nil:
-		return ended(ctx)
+		err = ended(ctx)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return &failure{exitNobody, fmt.Sprintf("no sender was heard within %s", human.Duration(k.wait)),
-			"Start one: rmcast cat -send " + quote(k.to.given) + ", in the same network; rmcast ping " + quote(k.to.given) + " on both ends says what keeps them apart.", nil}
-	case err != nil:
-		return explain("listening to "+k.to.String(), err)
+		err = k.noSender("rmcast cat -send", k.wait)
+	default:
+		err = explain("listening to "+k.to.String(), err)
 	}
-	_ = l.SetDeadline(time.Time{})
-	go k.others(l, session)
-	defer session.Close()
-	stopReading := context.AfterFunc(ctx, func() { _ = session.SetReadDeadline(time.Unix(0, 1)) })
-	defer stopReading()
-	if err := k.write(ctx, session); err != nil {
-		return err
-	}
-	for _, m := range r.Members() {
-		if m.Role == roleSend && m.State == roster.Fail && m.Addr == session.RemoteAddr().(*transport.Addr).Host().Addr() && m.Gone && time.Since(m.Seen) < roster.Expiry {
-			return fail(nil, "Start the sender again for the whole of it.", "the stream is cut off: its sender, %s, was stopped", m.Host)
-		}
-	}
-	return nil
+	return session, end, err
 }
 
 // unread says that a pipe on the input is not read.

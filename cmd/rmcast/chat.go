@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/user"
 	"sync"
 	"time"
@@ -23,31 +22,27 @@ import (
 func chatCommand(e *env) *cli.Command {
 	return &cli.Command{
 		Name: "chat", Usage: "a line to all, theirs to you", ArgsUsage: "NAME|GROUP",
-		Flags: append(append([]cli.Flag{
+		Flags: sessionFlags(
 			&cli.StringFlag{Name: "as", Usage: "what you are called: `WHO` (default: user@host)"},
-		}, networkFlags()...), outputFlags()...),
+		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			name, err := one(c)
 			if err != nil {
 				return err
 			}
-			o, err := network(c)
-			if err != nil {
-				return err
+			who := human.Clean(c.String("as"))
+			if who == "" {
+				who = userName() + "@" + e.host
 			}
-			to, err := o.target(e, name)
-			if err != nil {
-				return err
-			}
-			k := chat{e: e, to: to, cfg: o.transport(e), who: human.Clean(c.String("as"))}
-			if k.who == "" {
-				k.who = userName() + "@" + e.host
-			}
-			return k.run(ctx)
+			return enter(e, c, name, func(a *access) error {
+				k := chat{access: a, who: who}
+				return k.run(ctx)
+			})
 		},
 	}
 }
 
+// userName is what the system calls who runs this.
 func userName() string {
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		return u.Username
@@ -57,32 +52,27 @@ func userName() string {
 
 // chat is many to many: each member is a source and a listener. A message is the member's name, a zero byte, and a line.
 type chat struct {
-	e   *env
-	to  *target
-	cfg transport.Config
+	*access
 	who string
 }
 
-const (
-	roleChat = "chat"
-	maxLine  = 16 << 10 // bytes
-)
+const maxLine = 16 << 10 // bytes
 
 func (k *chat) run(ctx context.Context) error {
-	l, err := transport.ListenContext(ctx, k.to.network, k.to.group.String(), &k.cfg)
+	l, err := k.listen(ctx, 0, k.cfg)
 	if err != nil {
-		return explain("cannot listen to "+k.to.String(), err)
+		return err
 	}
-	s, err := transport.DialContext(ctx, k.to.network, k.to.group.String(), &k.cfg)
+	s, err := k.dial(ctx, 0, k.cfg)
 	if err != nil {
 		l.Close()
-		return explain("cannot send to "+k.to.String(), err)
+		return err
 	}
-	r, err := roster.Join(ctx, roster.Config{Network: k.to.network, Group: k.to.group, Transport: k.cfg, Host: k.e.host, Role: roleChat, What: k.who, Pong: true})
+	r, err := k.join(ctx, roster.Config{Role: roleChat, What: k.who, Pong: true})
 	if err != nil {
 		l.Close()
 		_ = s.Close()
-		return explain("cannot listen to "+k.to.String(), err)
+		return err
 	}
 	k.e.tell.say("ready", fmt.Sprintf("you are %s in %s (%s); Ctrl-D ends", k.who, k.to, k.to.group), fields{"who": k.who, "group": k.to.group.String()})
 	inner, cancel := context.WithCancel(ctx)
@@ -163,44 +153,49 @@ func (k *chat) talk(ctx context.Context, s *transport.Source, lines <-chan lineR
 // hear prints the lines of all others.
 func (k *chat) hear(ctx context.Context, l *transport.Listener, own *transport.Source, running *sync.WaitGroup, failed chan<- error) {
 	for {
-		session, err := l.AcceptReceiver()
+		session, end, err := k.accept(l)
 		if err != nil {
 			return
 		}
 		if session.TSI() == own.TSI() {
-			session.Close()
+			end()
 			continue
 		}
 		running.Go(func() {
-			defer session.Close()
-			stop := context.AfterFunc(ctx, func() { _ = session.SetReadDeadline(time.Unix(0, 1)) })
-			defer stop()
-			b := make([]byte, 1<<16)
-			for ctx.Err() == nil {
-				n, err := session.ReadMessage(b)
-				var loss *transport.LossError
-				switch {
-				case err == nil && !isLine(b[:n]):
-					k.e.tell.warn("rival", fmt.Sprintf("something that is no chat is sent under the name %s, by %s: it is not shown. Take another name", k.to, session.RemoteAddr()), nil)
-					return
-				case err == nil:
-					if err := k.print(b[:n]); err != nil {
-						select {
-						case failed <- err:
-						default:
-						}
-						return
-					}
-				case errors.As(err, &loss):
-					k.e.tell.warn("loss", fmt.Sprintf("%s of %s are lost: %s", human.Count(loss.Lost.Len(), "packet"), session.RemoteAddr(), plain(err)), nil)
-				case errors.Is(err, os.ErrDeadlineExceeded), err == io.EOF:
-					return
+			defer end()
+			if err := k.hearOne(ctx, session); err != nil {
+				select {
+				case failed <- err:
 				default:
-					return
 				}
 			}
 		})
 	}
+}
+
+// hearOne prints the lines of one other until there are no more. Its error is that of printing.
+func (k *chat) hearOne(ctx context.Context, session *transport.Receiver) error {
+	stop := context.AfterFunc(ctx, func() { _ = session.SetReadDeadline(time.Unix(0, 1)) })
+	defer stop()
+	b := make([]byte, 1<<16)
+	for ctx.Err() == nil {
+		n, err := session.ReadMessage(b)
+		var loss *transport.LossError
+		switch {
+		case errors.As(err, &loss):
+			k.e.tell.warn("loss", fmt.Sprintf("%s of %s are lost: %s", human.Count(loss.Lost.Len(), "packet"), session.RemoteAddr(), plain(err)), nil)
+		case err != nil: // it has left, or fell silent: the roster tells
+			return nil
+		case !isLine(b[:n]):
+			k.e.tell.warn("rival", fmt.Sprintf("something that is no chat is sent under the name %s, by %s: it is not shown. Take another name", k.to, session.RemoteAddr()), nil)
+			return nil
+		default:
+			if err := k.print(b[:n]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // isLine reports whether a message is a chat's: others may send files under the same name.

@@ -9,7 +9,9 @@
 //
 //	main, env         the process: streams, terminal, signals; everything else gets an env and can be tested without a process
 //	app, help, flags  the commands, their options and their help; one file for each command
-//	target            NAME|GROUP
+//	arguments         what is given behind them
+//	target, access    NAME|GROUP; sessions there, and the roster
+//	inside            who looks on: -metrics, -trace, -capture
 //	exit, explain     errors: a sentence of what happened, one of what to do, and an exit code
 //	say               what is told: lines for people, JSON for programs
 //	internal/human    sizes, rates, times; text that is safe to print (pure)

@@ -21,15 +21,15 @@ import (
 func dumpCommand(e *env) *cli.Command {
 	return &cli.Command{
 		Name: "dump", Usage: "shows packets, live or of a capture", ArgsUsage: "NAME|GROUP|FILE|-",
-		Flags: append(append([]cli.Flag{
+		Flags: watchFlags(
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "show ports, window and options too (-v)"},
 			&cli.IntFlag{Name: "count", Usage: "end after `N` packets"},
 			&cli.DurationFlag{Name: "for", Usage: "end after `TIME`"},
-		}, networkFlags()...), outputFlags()...),
+		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			name, err := one(c)
 			if err == nil {
-				err = positive(c, "for")
+				err = notNegative(c, "count", "for")
 			}
 			if err != nil {
 				return err
@@ -42,15 +42,11 @@ func dumpCommand(e *env) *cli.Command {
 				defer file.Close()
 				return d.capture(ctx, file, name)
 			}
-			o, err := network(c)
+			a, err := reach(e, c, name)
 			if err != nil {
 				return err
 			}
-			to, err := o.target(e, name)
-			if err != nil {
-				return err
-			}
-			return d.live(ctx, o, to, c.Duration("for"))
+			return d.live(ctx, a, c.Duration("for"))
 		},
 	}
 }
@@ -79,27 +75,25 @@ func openCapture(e *env, name string) (f io.ReadCloser, ok bool, err error) {
 type dumper struct {
 	e       *env
 	verbose bool
-	most    int
+	most    int // packets; 0: all
 	w       *watcher
-	n       int
-	broken  int
+	n       int // packets so far
+	broken  int // datagrams that are no sound PGM
 	start   time.Time
 	ports   map[uint16]bool // UDP ports on which PGM was seen
 	strange int             // UDP that is not PGM
 }
 
 // live prints what comes to a group.
-func (d *dumper) live(ctx context.Context, o *netOptions, to *target, limit time.Duration) error {
-	conn, err := openWatch(ctx, d.e, o, to, nil)
+func (d *dumper) live(ctx context.Context, a *access, limit time.Duration) error {
+	conn, err := a.watch(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
+	to := a.to
 	d.e.tell.say("ready", fmt.Sprintf("listening to %s (%s) on %s; Ctrl-C ends", to, to.group, conn.Info().Interface), fields{"group": to.group.String(), "interface": conn.Info().Interface})
-	inner, cancel := context.WithCancel(ctx)
-	if limit > 0 {
-		inner, cancel = context.WithTimeout(ctx, limit)
-	}
+	inner, cancel := within(ctx, limit)
 	defer cancel()
 	var printErr error
 	err = listen(inner, conn, to.group, func(h heard) bool {
@@ -119,6 +113,7 @@ func (d *dumper) live(ctx context.Context, o *netOptions, to *target, limit time
 	return nil
 }
 
+// enough reports whether it has shown as many as it should.
 func (d *dumper) enough() bool { return d.most > 0 && d.n >= d.most }
 
 // capture prints the PGM packets of a file.
@@ -176,6 +171,7 @@ func (d *dumper) pgm(p pcap.Packet) bool {
 	return false
 }
 
+// sum says how much was shown.
 func (d *dumper) sum() string {
 	text := fmt.Sprintf("%s of %s", human.Count(d.n, "packet"), human.Count(len(d.w.sessions), "session"))
 	if d.broken > 0 {
@@ -191,7 +187,6 @@ func (d *dumper) show(h heard) error {
 	}
 	p, s, isNew, err := d.w.add(h)
 	at := h.at.Sub(d.start).Seconds()
-	var b strings.Builder
 	switch {
 	case err != nil:
 		d.broken++
@@ -199,30 +194,31 @@ func (d *dumper) show(h heard) error {
 			d.e.tell.say("broken", "", fields{"at": at, "from": h.from.String(), "to": h.to.String(), "bytes": len(h.b), "why": plain(err)})
 			return d.e.tell.failed()
 		}
-		fmt.Fprintf(&b, "%11.6f ?  %-15s broken: %s (%d B)\n", at, from(h), plain(err), len(h.b))
+		return d.e.print(fmt.Sprintf("%11.6f ?  %-15s broken: %s (%d B)\n", at, from(h), plain(err), len(h.b)))
 	case s == nil:
 		return nil // more sessions than are watched
-	default:
-		d.n++
-		if d.e.json {
-			f := fields{"at": at, "session": s.label, "tsi": s.tsi.String(), "from": h.from.String(), "to": h.to.String(), "type": p.Type.String(), "sqn": uint32(p.Sqn), "bytes": len(p.Payload), "text": describe(p)}
-			if d.verbose {
-				f["details"] = details(p)
-			}
-			d.e.tell.say("packet", "", f)
-			return d.e.tell.failed()
-		}
-		if isNew {
-			fmt.Fprintf(&b, "%s\n", s)
-		}
-		fmt.Fprintf(&b, "%11.6f %-2s %-15s %s\n", at, s.label, from(h), describe(p))
+	}
+	d.n++
+	if d.e.json {
+		f := fields{"at": at, "session": s.label, "tsi": s.tsi.String(), "from": h.from.String(), "to": h.to.String(), "type": p.Type.String(), "sqn": uint32(p.Sqn), "bytes": len(p.Payload), "text": describe(p)}
 		if d.verbose {
-			for _, l := range details(p) {
-				fmt.Fprintf(&b, "%15s%s\n", "", l)
-			}
+			f["details"] = details(p)
+		}
+		d.e.tell.say("packet", "", f)
+		return d.e.tell.failed()
+	}
+	var b strings.Builder
+	if isNew {
+		fmt.Fprintf(&b, "%s\n", s)
+	}
+	fmt.Fprintf(&b, "%11.6f %-2s %-15s %s\n", at, s.label, from(h), describe(p))
+	if d.verbose {
+		for _, l := range details(p) {
+			fmt.Fprintf(&b, "%15s%s\n", "", l)
 		}
 	}
 	return d.e.print(b.String())
 }
 
+// from is the address that a datagram came from.
 func from(h heard) netip.Addr { return h.from.Addr().WithZone("") }

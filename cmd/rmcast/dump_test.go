@@ -140,7 +140,7 @@ func TestTopAndDumpLive(t *testing.T) {
 // The table fits every width, and what is most important stays.
 func TestTopFits(t *testing.T) {
 	now := time.Unix(1000, 0)
-	tp := &top{to: &target{name: "demo"}, w: newWatcher(), began: now, iface: "eth0"}
+	tp := &top{access: &access{to: &target{name: "demo"}}, w: newWatcher(), began: now, iface: "eth0"}
 	for i := range 30 {
 		p := wire.Packet{Type: wire.TypeODATA, SourcePort: uint16(i + 1), DestinationPort: 7500, Sqn: seq.Num(i), Payload: []byte("x")}
 		if _, _, _, err := tp.w.add(heard{at: now, b: p.Append(nil), ipBytes: 1e9}); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"runtime"
@@ -26,8 +27,9 @@ type env struct {
 	errTTY   bool
 	size     func() (width, height int) // of the terminal
 
-	network dgram.Network // nil: the kernel's
-	host    string        // what this machine is called
+	network dgram.Network                                                // nil: the kernel's
+	web     func(ctx context.Context, addr string) (net.Listener, error) // for -metrics; nil: TCP
+	host    string                                                       // what this machine is called
 	json    bool
 	quiet   bool
 	tell    *teller

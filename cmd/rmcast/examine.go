@@ -31,6 +31,7 @@ type facts struct {
 	system    string
 }
 
+// ifaceFacts is what the system says of an interface.
 type ifaceFacts struct {
 	name                    string
 	up, multicast, loopback bool
@@ -59,7 +60,7 @@ type finding struct {
 
 // gather finds the facts; it takes a second at most.
 func (p *pinger) gather(ctx context.Context) *facts {
-	f := &facts{group: p.to.group, named: p.o.iface != "", system: runtime.GOOS}
+	f := &facts{group: p.to.group, named: p.cfg.Interface != "", system: runtime.GOOS}
 	all, _ := net.Interfaces()
 	if p.e.network != nil {
 		all = nil // a network in memory
@@ -101,11 +102,8 @@ func number(path string) int64 {
 
 // selfTest sends to the group and listens for it.
 func (p *pinger) selfTest(ctx context.Context, f *facts) {
-	n := p.e.network
-	if n == nil {
-		n = dgram.Kernel
-	}
-	o := dgram.Options{Interface: p.o.iface, HopLimit: p.o.hops}
+	n, o := carrier(p.e), p.options()
+	o.Logger = nil // what it has to say is what is found out here
 	in, err := n.OpenReceiver(ctx, p.to.network, p.to.group, o)
 	if err != nil {
 		f.openErr = err
@@ -240,6 +238,7 @@ func (f *facts) diagnose() (list []finding) {
 	return list
 }
 
+// others lists interfaces behind an advice.
 func others(names []string) string {
 	if len(names) == 0 {
 		return ""

@@ -69,6 +69,8 @@ func advice(err error) string {
 		return "The disk is full. Make room and run the same command again: what has come is kept, and it goes on from there."
 	case errors.Is(err, syscall.EROFS):
 		return "The file system is mounted read-only: take another directory."
+	case errors.Is(err, syscall.EISDIR):
+		return "It is a directory: give the name of a file in it."
 	case errors.Is(err, fs.ErrPermission):
 		return "Take a directory that you may write to, or change its rights."
 	case errors.Is(err, fs.ErrNotExist):
@@ -145,6 +147,7 @@ func (e *env) prepare() {
 	}
 }
 
+// width is that of the terminal.
 func (e *env) width() int {
 	w, _ := e.size()
 	return w

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,22 +29,34 @@ type netOptions struct {
 // Categories of options: those without are shown in a command's help; the others are named there, and explained by "rmcast help options".
 const (
 	categoryNetwork = "network"
+	categoryInside  = "inside"
 	categoryOutput  = "output"
 )
+
+// sessionFlags are the options of a command that holds sessions: its own, and those that all such have.
+func sessionFlags(own ...cli.Flag) []cli.Flag {
+	return slices.Concat(own, networkFlags(), insideFlags(), outputFlags())
+}
+
+// watchFlags are the options of a command that looks on.
+func watchFlags(own ...cli.Flag) []cli.Flag {
+	return slices.Concat(own, networkFlags(), outputFlags())
+}
 
 // networkFlags are the options of netOptions.
 func networkFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "interface", Aliases: []string{"i"}, Category: categoryNetwork, Usage: "the `NAME`, index or address of the network interface to use (default: that of the default route)"},
-		&cli.BoolFlag{Name: "4", Category: categoryNetwork, Usage: "IPv4: a NAME has one group in each family (default where there is an IPv4 address)"},
-		&cli.BoolFlag{Name: "6", Category: categoryNetwork, Usage: "IPv6 (default with -key, or without an IPv4 address)"},
+		&cli.BoolFlag{Name: "4", Category: categoryNetwork, Usage: "IPv4 (default where there is an IPv4 address)"},
+		&cli.BoolFlag{Name: "6", Category: categoryNetwork, Usage: "IPv6: another group of the same NAME (default with -key)"},
 		&cli.StringFlag{Name: "key", Category: categoryNetwork, Usage: "a `FILE` of 16 to 64 random bytes: the group is then found by those only who have it (nothing is encrypted)"},
 		&cli.IntFlag{Name: "hops", Category: categoryNetwork, Value: 1, Usage: "how many networks packets may cross: `N` of 1 stays in this one; routers need multicast routing"},
-		&cli.IntFlag{Name: "mtu", Category: categoryNetwork, Usage: "the largest IP packet to send, in `BYTES` (default: the interface's, at most 1500)"},
+		&cli.IntFlag{Name: "mtu", Category: categoryNetwork, Usage: "the largest IP packet to send, in `BYTES` (default: up to 1500)"},
 		&cli.BoolFlag{Name: "raw", Category: categoryNetwork, Usage: "PGM as IP protocol 113 in place of UDP: for routers that help; needs root or CAP_NET_RAW"},
 	}
 }
 
+// outputFlags are the options of all commands that tell something.
 func outputFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.BoolFlag{Name: "json", Category: categoryOutput, Usage: "tell all in JSON, one object a line, for programs"},
@@ -51,6 +64,7 @@ func outputFlags() []cli.Flag {
 	}
 }
 
+// rateFlag is an option that rateOf reads.
 func rateFlag(usage string) cli.Flag { return &cli.StringFlag{Name: "rate", Usage: usage} }
 
 // network reads the options of networkFlags.
@@ -90,16 +104,6 @@ func rateOf(c *cli.Command) (flow.Rate, error) {
 		return 0, misuse(`A bare number is bits per second: write 10M for "10 Mbit/s".`, "-rate %s is less than 1 kbit/s", s)
 	}
 	return r, nil
-}
-
-// positive refuses durations that make no sense.
-func positive(c *cli.Command, names ...string) error {
-	for _, n := range names {
-		if c.Duration(n) < 0 {
-			return misuse("Times are written like 30s, 5m or 2h.", "-%s is negative", n)
-		}
-	}
-	return nil
 }
 
 // transport is the Config for the network that the options ask for.
@@ -159,7 +163,7 @@ func ownFamilies(iface string) families {
 	return f
 }
 
-// wait bounds a context, if d is not 0.
+// until is when a time is over; 0 never is.
 func until(d time.Duration) <-chan time.Time {
 	if d == 0 {
 		return nil

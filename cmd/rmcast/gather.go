@@ -11,14 +11,13 @@ import (
 
 // gathering waits until so many members of a role are there.
 type gathering struct {
-	e       *env
-	roster  *roster.Roster
-	to      *target
-	role    string        // of those who are waited for
-	command string        // what they run
-	want    int           // how many
-	give    time.Duration // up after; 0: never
-	look    func()        // what else there is to look at
+	*access
+	roster *roster.Roster
+	role   string        // of those who are waited for
+	theirs string        // the command that they run
+	want   int           // how many
+	give   time.Duration // up after; 0: never
+	look   func()        // what else there is to look at
 }
 
 // Hints come after these times.
@@ -45,7 +44,7 @@ func (g *gathering) wait(ctx context.Context) error {
 		case <-give:
 			return g.nobody(g.give)
 		case <-hint:
-			g.e.tell.say("waiting", fmt.Sprintf("waiting for %s: run on %s: %s", human.Count(g.want, "receiver"), plural(g.want, "another machine", "the others"), g.command), fields{"want": g.want})
+			g.e.tell.say("waiting", fmt.Sprintf("waiting for %s: run on %s: %s", human.Count(g.want, "receiver"), plural(g.want, "another machine", "the others"), g.theirs), fields{"want": g.want})
 			told = here
 		case <-help:
 			g.e.tell.say("waiting", fmt.Sprintf("still waiting, %s there. Is it the same name and network? rmcast ping %s, on both machines, says what is wrong", be(here), quote(g.to.given)), nil)
@@ -75,9 +74,10 @@ func (g *gathering) nobody(after time.Duration) error {
 	if here > 0 {
 		what = fmt.Sprintf("only %d of %d receivers were there within %s", here, g.want, human.Duration(after))
 	}
-	return &failure{exitNobody, what, "Run " + g.command + " on the others, in the same network; rmcast ping " + quote(g.to.given) + " on both ends says what keeps them apart. -receivers 0 sends to whoever hears.", nil}
+	return &failure{exitNobody, what, "Run " + g.theirs + " on the others, " + g.apart() + " -receivers 0 sends to whoever hears.", nil}
 }
 
+// plural is one of two words, by a number.
 func plural(n int, one, many string) string {
 	if n == 1 {
 		return one
@@ -85,6 +85,7 @@ func plural(n int, one, many string) string {
 	return many
 }
 
+// be says how many receivers are there, up to the word that follows.
 func be(n int) string {
 	if n == 0 {
 		return "nobody is"

@@ -79,14 +79,19 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
+// env is the world of a command on machine i, without its streams.
+func (w *world) env(i int) *env {
+	return &env{ctx: context.Background(), size: func() (int, int) { return 200, 24 }, network: w.host(i), host: fmt.Sprintf("host%d", i)}
+}
+
 // start runs a command on machine i.
 func (w *world) start(i int, args ...string) *proc { return w.startWith(i, func(*env) {}, args...) }
 
 func (w *world) startWith(i int, change func(*env), args ...string) *proc {
-	ctx, cancel := context.WithCancelCause(context.Background())
 	r, in := io.Pipe()
-	p := &proc{args: args, cancel: cancel, ended: make(chan struct{}), in: in}
-	p.env = &env{ctx: ctx, in: r, out: &p.out, err: &p.err, size: func() (int, int) { return 200, 24 }, network: w.host(i), host: fmt.Sprintf("host%d", i)}
+	p := &proc{args: args, ended: make(chan struct{}), in: in, env: w.env(i)}
+	p.env.ctx, p.cancel = context.WithCancelCause(context.Background())
+	p.env.in, p.env.out, p.env.err = r, &p.out, &p.err
 	change(p.env)
 	w.procs = append(w.procs, p)
 	go func() {

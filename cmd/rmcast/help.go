@@ -63,21 +63,16 @@ NAME, or if nobody answers, it looks for what keeps multicast from working here.
 		`Shows PGM packets, one a line: of a group as they come, or of a capture (pcap,
 pcapng). Of a group it sees what is sent to all; what receivers ask of a source
 is seen in captures only.`,
-		"rmcast dump demo -for 5s & date | rmcast cat -send -receivers 0 demo",
+		"rmcast dump demo -for 5s & sleep 1; date | rmcast cat -send -receivers 0 demo",
 	},
 	"top": {
 		`Shows who sends in a group now: rates, loss, repairs, receivers. Packets are
 counted here, so loss is what this machine misses. OpenPGM and ZeroMQ too.`,
-		"rmcast top demo -for 5s & date | rmcast cat -send -receivers 0 demo",
+		"rmcast top demo -for 5s & sleep 1; date | rmcast cat -send -receivers 0 demo",
 	},
 }
 
 func exampleOf(command string) string { return pages[command].example }
-
-func firstLine(s string) string {
-	s, _, _ = strings.Cut(s, "\n")
-	return s
-}
 
 const rootText = `rmcast - one machine sends, any number receive
 
@@ -118,8 +113,12 @@ func commandHelp(c *cli.Command) string {
 		}
 	}
 	fmt.Fprintf(&b, "  %s\n      (rmcast help options)\n", strings.Join(others, " "))
-	if p.example != "" {
-		fmt.Fprintf(&b, "\nTry: %s\n", p.example)
+	switch try := "\nTry: "; {
+	case p.example == "":
+	case len(try)+len(p.example) > helpWidth:
+		b.WriteString("\nTry:\n  " + p.example + "\n")
+	default:
+		b.WriteString(try + p.example + "\n")
 	}
 	return b.String()
 }
@@ -157,8 +156,8 @@ Completion for bash, zsh, fish, pwsh: source <(rmcast completion bash)
 // optionsHelp explains the options that many commands have.
 func optionsHelp() string {
 	var b strings.Builder
-	b.WriteString("Options of all commands that use a network, or tell something:\n\n")
-	for _, f := range append(networkFlags(), outputFlags()...) {
+	b.WriteString("Options that many commands have; the help of each says which:\n\n")
+	for _, f := range sessionFlags() {
 		b.WriteString(flagLine(f))
 	}
 	b.WriteString("\n" + exitText)

@@ -10,7 +10,6 @@ import (
 	"github.com/urfave/cli/v3"
 
 	"github.com/rmcast/rmcast/carousel"
-	"github.com/rmcast/rmcast/demand"
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/transport"
 )
@@ -56,29 +55,9 @@ func (s *sender) checkLayers() error {
 	return nil
 }
 
-// openLayers opens the sources of the layers above the lowest.
-func (s *sender) openLayers(ctx context.Context, cfg transport.Config) error {
-	s.all = []*transport.Source{s.source}
-	for l := 1; l < s.layers; l++ {
-		cfg.Rate = s.layerRate(l)
-		up, err := transport.DialContext(ctx, s.to.network, layerGroup(s.to.group, l).String(), &cfg)
-		if err != nil {
-			return err
-		}
-		s.all = append(s.all, up)
-	}
-	return nil
-}
-
 // layerRate is r, r, 2r, 4r and so on, which is all of the rate.
 func (s *sender) layerRate(layer int) flow.Rate {
 	return s.rate >> (s.layers - 1) << max(layer-1, 0)
-}
-
-// openDemand begins to watch for receivers.
-func (s *sender) openDemand(cfg transport.Config) (err error) {
-	s.watcher, err = demand.Watch(s.to.network, s.to.group.String(), &demand.Config{Transport: &cfg})
-	return err
 }
 
 // tellDemand tells when sending begins and ends for want of receivers.
@@ -110,14 +89,14 @@ func (r *receiver) layersNote() string {
 
 // hearLayers receives on as many layers as the path bears.
 func (r *receiver) hearLayers(ctx context.Context, cfg transport.Config) {
-	cfg.ReceiveOnly = true
+	cfg.ReceiveOnly = true // layers are not repaired
 	err := carousel.ReceiveLayers(ctx, r.inbox, carousel.LayersConfig{
 		LayersConfig: flow.LayersConfig{Layers: r.layers},
 		Listen: func(layer int) (*transport.Listener, error) {
 			if layer == 0 {
 				return r.listener, nil
 			}
-			return transport.ListenContext(ctx, r.to.network, layerGroup(r.to.group, layer).String(), &cfg)
+			return r.listen(ctx, layer, cfg)
 		},
 		Level:  func(n int) { r.level.Store(int32(n)) },
 		Logger: r.e.logger(),

@@ -14,7 +14,7 @@ func TestLoopLayers(t *testing.T) {
 		file := w.file("film", 1_500_000)
 		w.host(2).SetIngress(netem.Impairment{Rate: 1e6, Limit: 50})
 		w.host(3).SetIngress(netem.Impairment{Rate: 10e6, Limit: 50})
-		loop := w.start(1, "loop", file, "demo", "-layers", "6", "-rate", "19M", "-for", "50s")
+		loop := w.start(1, "loop", file, "demo", "-layers", "6", "-rate", "19M", "-for", "50s", "-json")
 		slow := w.start(2, "recv", "demo", w.path("slow"), "-layers", "6")
 		fast := w.start(3, "recv", "demo", w.path("fast"), "-layers", "6", "-silent")
 		start := time.Now()
@@ -30,6 +30,10 @@ func TestLoopLayers(t *testing.T) {
 			}
 		}
 		w.wait(loop, exitOK)
+		done := event(t, events(t, loop.out.String()), "done")
+		if all := 19e6 / 8 * done["seconds"].(float64); done["ip_bytes"].(float64) < all/2 || done["ip_bytes"].(float64) > all {
+			t.Errorf("the loop says %v, which is not what all layers together send, %.0f bytes", done, all)
+		}
 	})
 }
 

@@ -75,10 +75,10 @@ func TestDiskTooSmall(t *testing.T) {
 		t.Skip("the free space of a disk is not known on this system")
 	}
 	r := receiver{dir: dir}
-	if !r.accept(carousel.Root{Name: "small", Bytes: 1}) || r.refused != nil {
+	if !r.fits(carousel.Root{Name: "small", Bytes: 1}) || r.refused != nil {
 		t.Errorf("a byte is refused: %v", r.refused)
 	}
-	if r.accept(carousel.Root{Name: "huge\x1b", Bytes: 1 << 62}) {
+	if r.fits(carousel.Root{Name: "huge\x1b", Bytes: 1 << 62}) {
 		t.Error("4 EB are taken")
 	}
 	if err := r.refused; err == nil || !strings.Contains(err.Error(), "huge? has 4.61 EB") || !strings.Contains(err.Error(), "Make room") {

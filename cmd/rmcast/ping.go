@@ -20,35 +20,30 @@ import (
 func pingCommand(e *env) *cli.Command {
 	return &cli.Command{
 		Name: "ping", Usage: "who is there; does multicast work here", ArgsUsage: "[NAME|GROUP]",
-		Flags: append(append([]cli.Flag{
+		Flags: watchFlags(
 			&cli.IntFlag{Name: "count", Value: 5, Usage: "ask `N` times; 0: until Ctrl-C"},
 			&cli.DurationFlag{Name: "every", Value: time.Second, Usage: "`TIME` between"},
-		}, networkFlags()...), outputFlags()...),
+		),
 		Action: func(ctx context.Context, c *cli.Command) error {
-			o, err := network(c)
+			err := notNegative(c, "count")
 			if err != nil {
 				return err
 			}
-			p := pinger{e: e, o: o, count: c.Int("count"), every: c.Duration("every"), w: newWatcher(), sources: map[string]*pinged{}}
-			switch {
-			case p.count < 0:
-				return misuse("", "-count is negative")
-			case p.every < 100*time.Millisecond:
-				return misuse("Times are written like 500ms or 2s.", "-every is %v, want 100ms or more", p.every)
+			p := pinger{count: c.Int("count"), w: newWatcher(), sources: map[string]*pinged{}}
+			if p.every, err = everyOf(c); err != nil {
+				return err
 			}
-			if c.Args().Len() == 0 {
-				p.to, err = o.target(e, "rmcast ping")
-				if err != nil {
+			name := "rmcast ping" // of the group in which this machine is examined
+			if c.Args().Len() > 0 {
+				if name, err = one(c); err != nil {
 					return err
 				}
+			}
+			if p.access, err = reach(e, c, name); err != nil {
+				return err
+			}
+			if c.Args().Len() == 0 {
 				return p.examine(ctx)
-			}
-			name, err := one(c)
-			if err != nil {
-				return err
-			}
-			if p.to, err = o.target(e, name); err != nil {
-				return err
 			}
 			return p.run(ctx)
 		},
@@ -57,10 +52,8 @@ func pingCommand(e *env) *cli.Command {
 
 // pinger asks who is in a group: members of the roster by its pings, and PGM sources of any kind by SPMRs, which they answer with an SPM.
 type pinger struct {
-	e     *env
-	o     *netOptions
-	to    *target
-	count int
+	*access
+	count int // rounds; 0: for ever
 	every time.Duration
 
 	roster *roster.Roster
@@ -73,9 +66,10 @@ type pinger struct {
 
 // pinged is how a source answers.
 type pinged struct {
-	asked          time.Time // zero: nothing is open
-	rounds, answer int
-	times          []time.Duration // of the last maxTimes answers
+	asked   time.Time // zero: nothing is open
+	rounds  int       // in which it was asked
+	answers int
+	times   []time.Duration // of the last maxTimes answers
 }
 
 const maxTimes = 101
@@ -90,14 +84,13 @@ func (q *pinged) median() time.Duration {
 }
 
 func (p *pinger) run(ctx context.Context) (err error) {
-	if p.conn, err = openWatch(ctx, p.e, p.o, p.to, nil); err != nil {
+	if p.conn, err = p.watch(ctx); err != nil {
 		return err
 	}
 	p.w.group = p.to.group.Port()
 	defer p.conn.Close()
-	cfg := p.o.transport(p.e)
-	if p.roster, err = roster.Join(ctx, roster.Config{Network: p.to.network, Group: p.to.group, Transport: cfg, Host: p.e.host, Role: "ping", Pong: true}); err != nil {
-		return explain("cannot listen to "+p.to.String(), err)
+	if p.roster, err = p.join(ctx, roster.Config{Role: rolePing, Pong: true}); err != nil {
+		return err
 	}
 	inner, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -124,7 +117,7 @@ func (p *pinger) take(h heard) bool {
 		q.times = append(q.times, h.at.Sub(q.asked))
 		q.times = q.times[max(0, len(q.times)-maxTimes):]
 		q.asked = time.Time{}
-		q.answer++
+		q.answers++
 	}
 	return true
 }
@@ -189,18 +182,29 @@ func (p *pinger) tellNew(known map[string]bool) {
 
 // result prints who is there.
 func (p *pinger) result(ctx context.Context) error {
+	host := min(max(p.e.width()-58, 8), 30) // the width of the first column
+	members, sources := p.memberTable(host), p.sourceTable(host)
+	switch {
+	case members+sources == "":
+		return p.nobody(ctx)
+	case p.e.json:
+		return p.e.tell.failed()
+	case members != "" && sources != "":
+		sources = "\n" + sources
+	}
+	return p.e.print(members + sources)
+}
+
+// memberTable lists the members of the roster; empty if there are none.
+func (p *pinger) memberTable(host int) string {
 	var b strings.Builder
-	width := p.e.width()
-	host := min(max(width-58, 8), 30)
-	there := 0
 	for _, m := range p.roster.Members() {
 		if m.Gone {
 			continue
 		}
-		if there == 0 {
+		if b.Len() == 0 {
 			fmt.Fprintf(&b, "%-*s %-15s %-9s %9s %7s %7s\n", host, "WHO", "ADDRESS", "DOES", "RTT", "LOSS TO", "FROM")
 		}
-		there++
 		rtt, to, from := "-", "-", human.Percent(m.Missed)
 		if m.Pinged {
 			rtt, to = human.Duration(m.Least), human.Percent(m.Lost)
@@ -208,40 +212,40 @@ func (p *pinger) result(ctx context.Context) error {
 		fmt.Fprintf(&b, "%-*s %-15s %-9s %9s %7s %7s\n", host, human.Cut(m.Host, host), m.Addr.WithZone(""), human.Cut(m.Role, 9), rtt, to, from)
 		p.json("member", fields{"host": m.Host, "addr": m.Addr.String(), "role": m.Role, "state": m.State, "rtt": m.Least.Seconds(), "answers": m.Pinged, "loss_to": m.Lost, "loss_from": m.Missed})
 	}
+	return b.String()
+}
+
+// sourceTable lists the sources; empty if there are none.
+func (p *pinger) sourceTable(host int) string {
 	p.mu.Lock()
-	sources := 0
+	defer p.mu.Unlock()
+	var b strings.Builder
 	for _, s := range p.w.sessions {
 		if !s.source.IsValid() {
 			continue
 		}
-		if sources == 0 {
-			if there > 0 {
-				b.WriteByte('\n')
-			}
+		if b.Len() == 0 {
 			fmt.Fprintf(&b, "%-*s %-15s %-9s %9s %7s\n", host, "SOURCE (TSI)", "ADDRESS", "KIND", "RTT", "LOSS")
 		}
-		sources++
 		q := p.sources[s.label]
 		if q == nil {
 			q = &pinged{}
 		}
 		rtt := "no answer"
 		switch {
-		case q.answer > 0:
+		case q.answers > 0:
 			rtt = human.Duration(q.median())
 		case s.ended:
 			rtt = "ended"
 		}
 		fmt.Fprintf(&b, "%-*s %-15s %-9s %9s %7s\n", host, human.Cut(s.tsi.String(), host), s.source.WithZone(""), s.whose(), rtt, human.Percent(s.loss()))
-		p.json("source", fields{"tsi": s.tsi.String(), "addr": s.source.String(), "kind": s.whose(), "rtt": q.median().Seconds(), "answers": q.answer, "asked": q.rounds, "loss": s.loss(), "packets": s.packets})
+		p.json("source", fields{"tsi": s.tsi.String(), "addr": s.source.String(), "kind": s.whose(), "rtt": q.median().Seconds(), "answers": q.answers, "asked": q.rounds, "loss": s.loss(), "packets": s.packets})
 	}
-	p.mu.Unlock()
-	if there+sources > 0 {
-		if p.e.json {
-			return p.e.tell.failed()
-		}
-		return p.e.print(b.String())
-	}
+	return b.String()
+}
+
+// nobody looks for the reason of silence.
+func (p *pinger) nobody(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ended(ctx)
 	}
@@ -253,6 +257,7 @@ func (p *pinger) result(ctx context.Context) error {
 		"then look at what is between: a firewall there (allow UDP to %s), another network or VLAN (-hops), Wi-Fi with client isolation, a switch that snoops without a querier.", quote(p.to.given), p.to.group.Addr().WithZone("")), nil}
 }
 
+// json tells something to programs alone.
 func (p *pinger) json(event string, f fields) {
 	if p.e.json {
 		p.e.tell.say(event, "", f)

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,26 +21,23 @@ import (
 func sendCommand(e *env) *cli.Command {
 	return &cli.Command{
 		Name: "send", Usage: "sends files and directories to all", ArgsUsage: "FILE|DIR... NAME|GROUP",
-		Flags: append(append([]cli.Flag{
+		Flags: sessionFlags(
 			rateFlag("never send faster than `RATE`, like 50M (default: as fast as the slowest gets it)"),
 			&cli.IntFlag{Name: "receivers", Value: 1, Usage: "begin with `N` receivers; 0: do not wait"},
 			&cli.DurationFlag{Name: "wait", Usage: "give up if they are not there after `TIME` (default: wait)"},
 			&cli.IntFlag{Name: "turns", Value: 2, Usage: "with -receivers 0: send all of it `N` times"},
 			&cli.DurationFlag{Name: "for", Usage: "end after `TIME`, whoever lacks something"},
-		}, networkFlags()...), outputFlags()...),
+		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			paths, name, err := two(c, "a FILE or DIR, and a NAME")
 			if err != nil {
 				return err
 			}
-			s := sender{e: e, role: "send", layers: 1, want: c.Int("receivers"), wait: c.Duration("wait"), turns: c.Int("turns"), limit: c.Duration("for")}
-			switch {
-			case s.want < 0:
-				return misuse("", "-receivers is negative")
-			case s.turns < 1:
+			s := sender{role: roleSend, layers: 1, want: c.Int("receivers"), wait: c.Duration("wait"), turns: c.Int("turns")}
+			if s.turns < 1 {
 				return misuse("rmcast loop sends until it is stopped.", "-turns is %d, want 1 or more", s.turns)
 			}
-			return s.run(ctx, c, paths, name)
+			return s.start(ctx, e, c, paths, name)
 		},
 	}
 }
@@ -50,26 +45,26 @@ func sendCommand(e *env) *cli.Command {
 func loopCommand(e *env) *cli.Command {
 	return &cli.Command{
 		Name: "loop", Usage: "sends over and over, for who comes when", ArgsUsage: "FILE|DIR... NAME|GROUP",
-		Flags: append(append([]cli.Flag{
+		Flags: sessionFlags(
 			rateFlag("never send faster than `RATE` (default: as fast as the slowest gets it)"),
 			&cli.BoolFlag{Name: "fixed", Usage: "send at -rate, whatever arrives: for provisioned and one-way links"},
 			&cli.IntFlag{Name: "layers", Value: 1, Usage: "in `N` layers, -rate all together: each recv -layers N takes as many as its link bears"},
 			&cli.BoolFlag{Name: "demand", Usage: "send only while somebody receives (who is -silent is not heard)"},
 			&cli.DurationFlag{Name: "for", Usage: "end after `TIME` (default: Ctrl-C)"},
-		}, networkFlags()...), outputFlags()...),
+		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			paths, name, err := two(c, "a FILE or DIR, and a NAME")
 			if err != nil {
 				return err
 			}
-			s := sender{e: e, role: "loop", loop: true, fixed: c.Bool("fixed"), demand: c.Bool("demand"), limit: c.Duration("for")}
+			s := sender{role: roleLoop, loop: true, fixed: c.Bool("fixed"), demand: c.Bool("demand")}
 			if s.layers, err = layersOf(c); err != nil {
 				return err
 			}
 			if s.fixed && c.String("rate") == "" {
 				return misuse("Say which: -fixed -rate 20M.", "-fixed needs a -rate")
 			}
-			return s.run(ctx, c, paths, name)
+			return s.start(ctx, e, c, paths, name)
 		},
 	}
 }
@@ -80,19 +75,18 @@ func loopCommand(e *env) *cli.Command {
 // everything. For receivers that failed, left, or were silent for roster.Expiry it stays for settle, in case they come back; if they do not, its exit code
 // tells. One that does not know them (-receivers 0) ends after its turns and the last request for symbols.
 type sender struct {
-	e      *env
+	*access
 	role   string
-	want   int
+	want   int // receivers to wait for
 	turns  int
 	loop   bool
 	fixed  bool
 	layers int
 	demand bool
 	rate   flow.Rate
-	wait   time.Duration
-	limit  time.Duration
+	wait   time.Duration // for receivers; 0: for ever
+	limit  time.Duration // of all; 0: none
 
-	to       *target
 	source   *transport.Source
 	all      []*transport.Source // of the layers, source first
 	watcher  *demand.Watcher     // with demand
@@ -106,110 +100,72 @@ type sender struct {
 	rivals   map[string]bool
 }
 
-// settle is how long a sender stays for receivers that failed or fell silent.
-const settle = time.Minute
-
-func (s *sender) run(ctx context.Context, c *cli.Command, paths []string, name string) error {
-	s.finished, s.rivals = map[string]bool{}, map[string]bool{}
-	o, err := network(c)
-	if err == nil {
-		s.rate, err = rateOf(c)
-	}
-	if err == nil {
-		err = positive(c, "wait", "for")
-	}
-	if err == nil {
-		s.to, err = o.target(s.e, name)
-	}
-	if err != nil {
+// start reads what both commands have, and runs.
+func (s *sender) start(ctx context.Context, e *env, c *cli.Command, paths []string, name string) (err error) {
+	if s.rate, err = rateOf(c); err != nil {
 		return err
 	}
+	if err := notNegative(c, "receivers", "wait", "for"); err != nil {
+		return err
+	}
+	s.limit = c.Duration("for")
 	if err := checkPaths(paths, name); err != nil {
 		return err
 	}
+	return enter(e, c, name, func(a *access) error {
+		s.access = a
+		return s.run(ctx, paths)
+	})
+}
+
+func (s *sender) run(ctx context.Context, paths []string) error {
+	s.finished, s.rivals = map[string]bool{}, map[string]bool{}
 	if err := s.checkLayers(); err != nil {
 		return err
 	}
-	cfg := o.transport(s.e)
+	cfg := s.cfg
 	cfg.Rate, cfg.Fixed = s.layerRate(0), s.fixed
 	if !s.demand {
 		cfg.AmbientSPM = 250 * time.Millisecond
 	}
-	if err := s.open(ctx, &cfg); err != nil {
+	defer s.close()
+	if err := s.open(ctx, cfg); err != nil {
 		return err
 	}
-	defer s.close()
 	if err := s.read(ctx, paths); err != nil {
 		return err
 	}
-	if s.limit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.limit)
-		defer cancel()
-	}
+	ctx, cancel := within(ctx, s.limit)
+	defer cancel()
 	if err := s.waitFor(ctx); err != nil {
 		return s.over(ctx, err)
 	}
 	return s.over(ctx, s.send(ctx))
 }
 
-// checkPaths finds what is wrong with the arguments before anything is opened.
-func checkPaths(paths []string, name string) error {
-	for _, p := range paths {
-		_, err := os.Stat(p)
-		switch {
-		case err == nil:
-		case errors.Is(err, os.ErrNotExist):
-			if _, err := os.Stat(name); err == nil && len(paths) == 1 {
-				return misuse(fmt.Sprintf("The NAME comes last: rmcast send %s %s", quote(name), quote(p)), "there is no file or directory %q, but there is one called %q", p, name)
-			}
-			do := "Look at the path, and at the directory you are in."
-			if len(paths) > 1 {
-				do += fmt.Sprintf(" If %q is a name with spaces, it has to be in quotes.", strings.Join(append(paths[1:len(paths):len(paths)], name), " "))
-			}
-			return &failure{exitUsage, fmt.Sprintf("there is no file or directory %q", p), do, err}
-		default:
-			return explain("", pathError(p, err))
+// open opens the sources, the ears for requests and interest, and joins the roster. What is open after an error, close closes.
+func (s *sender) open(ctx context.Context, cfg transport.Config) (err error) {
+	for l := range s.layers {
+		cfg.Rate = s.layerRate(l)
+		source, err := s.dial(ctx, l, cfg)
+		if err != nil {
+			return err
 		}
+		s.all = append(s.all, source)
 	}
-	if _, err := os.Stat(name); err == nil && strings.ContainsRune(name, os.PathSeparator) {
-		return misuse("The last argument is a NAME, any word that both ends use: rmcast send "+quote(name)+" demo", "%q is a file, and no name is given", name)
-	}
-	return nil
-}
-
-// quote writes an argument as a shell wants it.
-func quote(s string) string {
-	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:") == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
-// open opens the source, the ear for requests, and joins the roster.
-func (s *sender) open(ctx context.Context, cfg *transport.Config) (err error) {
-	group := s.to.group.String()
-	if s.source, err = transport.DialContext(ctx, s.to.network, group, cfg); err != nil {
-		return explain("cannot send to "+s.to.String(), err)
-	}
-	if err := s.openLayers(ctx, *cfg); err != nil {
-		s.close()
-		return explain("cannot send to the layers of "+s.to.String(), err)
-	}
+	s.source = s.all[0]
 	if s.demand {
-		if err := s.openDemand(*cfg); err != nil {
-			s.close()
+		if s.watcher, err = demand.Watch(s.to.network, s.to.group.String(), &demand.Config{Transport: &s.cfg}); err != nil {
 			return explain("cannot listen to "+s.to.String(), err)
 		}
+		s.inside.metrics.AddWatcher(s.command, s.watcher)
 	}
-	if s.requests, err = carousel.ListenRequests(s.to.network, group, cfg); err == nil {
-		s.roster, err = roster.Join(ctx, roster.Config{Network: s.to.network, Group: s.to.group, Transport: *cfg, Host: s.e.host, Role: s.role, Pong: true, Quiet: s.demand})
-	}
-	if err != nil {
-		s.close()
+	if s.requests, err = carousel.ListenRequests(s.to.network, s.to.group.String(), &s.cfg); err != nil {
 		return explain("cannot listen to "+s.to.String(), err)
 	}
-	return nil
+	s.inside.metrics.AddRequests(s.command, s.requests)
+	s.roster, err = s.join(ctx, roster.Config{Role: s.role, Pong: true, Quiet: s.demand})
+	return err
 }
 
 // goodbye is the time in which receivers are told that a source ends before it should.
@@ -285,7 +241,7 @@ func (s *sender) waitFor(ctx context.Context) error {
 	if s.loop || s.want == 0 {
 		return nil
 	}
-	g := gathering{e: s.e, roster: s.roster, to: s.to, role: "recv", command: "rmcast recv " + quote(s.to.given), want: s.want, give: s.wait, look: s.rival}
+	g := gathering{access: s.access, roster: s.roster, role: roleRecv, theirs: "rmcast recv " + quote(s.to.given), want: s.want, give: s.wait, look: s.rival}
 	err := g.wait(ctx)
 	if err != nil && ctx.Err() != nil && interrupted(ctx) == nil {
 		return g.nobody(s.limit)
@@ -293,76 +249,18 @@ func (s *sender) waitFor(ctx context.Context) error {
 	return err
 }
 
+// sends reports whether a member sends files.
+func sends(m roster.Member) bool { return m.Role == roleSend || m.Role == roleLoop }
+
 // rival tells of other senders.
 func (s *sender) rival() {
 	for _, m := range s.roster.Members() {
-		if (m.Role == "send" || m.Role == "loop") && !m.Gone && m.Objects > 0 && !s.rivals[m.ID] {
+		if sends(m) && !m.Gone && m.Objects > 0 && !s.rivals[m.ID] {
 			s.rivals[m.ID] = true
 			s.e.tell.warn("rival", fmt.Sprintf("another sender uses the name %s: %s sends %s. Receivers get both; if that is not meant, stop one and take another name", s.to, m.Host, m.What),
 				fields{"host": m.Host, "what": m.What})
 		}
 	}
-}
-
-// tally is what receivers have become.
-type tally struct {
-	done, active, failed int
-	least                float64 // of the active: how far the last is
-	lost                 []string
-}
-
-// count sorts the receivers among members.
-func count(members []roster.Member) (t tally) {
-	t.least = 1
-	for _, m := range members {
-		if m.Role != "recv" || m.State != roster.Done && m.Gone && cameBack(m, members) {
-			continue
-		}
-		switch {
-		case m.State == roster.Done:
-			t.done++
-		case m.State == roster.Fail:
-			t.failed++
-			t.lost = append(t.lost, fmt.Sprintf("%s (%s)", m.Host, m.Why))
-		case m.Gone && m.Left:
-			t.failed++
-			t.lost = append(t.lost, fmt.Sprintf("%s (was stopped at %s)", m.Host, human.Percent(m.Have)))
-		case m.Gone:
-			t.failed++
-			t.lost = append(t.lost, fmt.Sprintf("%s (fell silent at %s)", m.Host, human.Percent(m.Have)))
-		default:
-			t.active++
-			t.least = min(t.least, m.Have)
-		}
-	}
-	return t
-}
-
-// cameBack reports whether a receiver that is gone was started again, into the same directory.
-func cameBack(gone roster.Member, members []roster.Member) bool {
-	return slices.ContainsFunc(members, func(m roster.Member) bool {
-		return m.Role == gone.Role && m.Host == gone.Host && m.Addr == gone.Addr && m.Place == gone.Place && m.Since.After(gone.Since)
-	})
-}
-
-// ending decides when a sender that knows its receivers ends.
-type ending struct {
-	want int
-	idle time.Time // since when nobody is active though somebody lacks something; zero: somebody is
-}
-
-// over reports whether to end at now, and whether all is well.
-func (x *ending) over(now time.Time, t tally) (end, well bool) {
-	switch {
-	case t.active > 0:
-		x.idle = time.Time{}
-		return false, false
-	case t.done >= x.want && t.failed == 0:
-		return true, true
-	case x.idle.IsZero():
-		x.idle = now
-	}
-	return now.Sub(x.idle) >= settle, false
 }
 
 var errReceivers = errors.New("receivers without everything")
@@ -437,18 +335,28 @@ func (s *sender) turn(ctx context.Context) error {
 	}
 }
 
+// sums are what the sources of all layers count together, of what is shown of it.
+func (s *sender) sums() (sum transport.SourceStats) {
+	for _, l := range s.all {
+		st := l.Stats()
+		sum.Bytes += st.Bytes
+		sum.Unsent += st.Unsent
+		sum.IPBytes += st.IPBytes
+		sum.Repairs += st.Repairs
+		sum.WorstLoss = max(sum.WorstLoss, st.WorstLoss)
+	}
+	return sum
+}
+
 // gauge is how far the first turn is, and then how far the last receiver is.
 func (s *sender) gauge(m *meter, now time.Time, t tally) gauge {
-	st := s.source.Stats()
+	st := s.sums()
 	g := gauge{name: s.what(), total: s.bytes}
-	const packet, data = 1428, 1408
+	const packet, data = 1428, 1408 // bytes of a message, and of the symbol in it
 	sent := max(0, int64(st.Bytes)-int64(st.Unsent)*packet) * data / packet
 	total := max(s.symbols*data, 1)
 	g.rate = m.add(now, int64(st.IPBytes))
-	if st.Packets > 0 {
-		g.loss = st.WorstLoss
-	}
-	g.repairs = st.Repairs
+	g.loss, g.repairs = st.WorstLoss, st.Repairs
 	if s.loop {
 		turns := float64(sent) / float64(total)
 		g.done = int64((turns - float64(int64(turns))) * float64(s.bytes))
@@ -474,7 +382,7 @@ func (s *sender) gauge(m *meter, now time.Time, t tally) gauge {
 // tellFinished tells of each receiver that has everything, or failed, once.
 func (s *sender) tellFinished() {
 	for _, m := range s.roster.Members() {
-		if m.Role != "recv" || s.finished[m.ID] {
+		if m.Role != roleRecv || s.finished[m.ID] {
 			continue
 		}
 		f := fields{"host": m.Host, "addr": m.Addr.String(), "loss": m.Loss}
@@ -483,11 +391,11 @@ func (s *sender) tellFinished() {
 			s.e.tell.say("receiver_done", fmt.Sprintf("%s has everything (%s, loss %s)", m.Host, m.Addr.WithZone(""), human.Percent(m.Loss)), f)
 		case m.State == roster.Fail:
 			f["why"] = m.Why
-			s.e.tell.warn("receiver_failed", fmt.Sprintf("%s gave up: %s", m.Host, m.Why), f)
+			s.e.tell.warn("receiver_failed", m.Host+" "+fate(m), f)
 		case m.Gone && m.Left:
-			s.e.tell.warn("receiver_left", fmt.Sprintf("%s was stopped at %s", m.Host, human.Percent(m.Have)), f)
+			s.e.tell.warn("receiver_left", m.Host+" "+fate(m), f)
 		case m.Gone:
-			s.e.tell.warn("receiver_silent", fmt.Sprintf("%s fell silent at %s", m.Host, human.Percent(m.Have)), f)
+			s.e.tell.warn("receiver_silent", m.Host+" "+fate(m), f)
 		default:
 			continue
 		}
@@ -509,7 +417,7 @@ func (s *sender) over(ctx context.Context, err error) error {
 		if (s.want == 0 || s.loop) && t.done == 0 {
 			who = "nobody has said that it arrived"
 		}
-		st := s.source.Stats()
+		st := s.sums()
 		text := fmt.Sprintf("sent %s, %s in %s: %s", s.what(), human.Bytes(s.bytes), human.Duration(took), who)
 		s.e.tell.say("done", text, fields{"what": s.what(), "bytes": s.bytes, "seconds": took.Seconds(), "receivers": t.done, "ip_bytes": st.IPBytes, "repairs": st.Repairs})
 		return nil

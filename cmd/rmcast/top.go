@@ -11,49 +11,41 @@ import (
 
 	"github.com/rmcast/rmcast/cmd/rmcast/internal/human"
 	"github.com/rmcast/rmcast/cmd/rmcast/internal/roster"
-	"github.com/rmcast/rmcast/transport"
 )
 
 func topCommand(e *env) *cli.Command {
 	return &cli.Command{
 		Name: "top", Usage: "shows who sends, how fast, what gets lost", ArgsUsage: "NAME|GROUP",
-		Flags: append(append([]cli.Flag{
+		Flags: watchFlags(
 			&cli.DurationFlag{Name: "every", Value: time.Second, Usage: "look every `TIME`"},
 			&cli.DurationFlag{Name: "for", Usage: "end after `TIME`"},
-		}, networkFlags()...), outputFlags()...),
+		),
 		Action: func(ctx context.Context, c *cli.Command) error {
 			name, err := one(c)
 			if err == nil {
-				err = positive(c, "for")
+				err = notNegative(c, "for")
 			}
 			if err != nil {
 				return err
 			}
-			every := c.Duration("every")
-			if every < 100*time.Millisecond {
-				return misuse("Times are written like 500ms or 2s.", "-every is %v, want 100ms or more", every)
-			}
-			o, err := network(c)
-			if err != nil {
+			t := top{limit: c.Duration("for"), w: newWatcher()}
+			if t.every, err = everyOf(c); err != nil {
 				return err
 			}
-			to, err := o.target(e, name)
-			if err != nil {
+			if t.access, err = reach(e, c, name); err != nil {
 				return err
 			}
-			t := top{e: e, to: to, every: every, limit: c.Duration("for"), w: newWatcher()}
-			t.w.group = to.group.Port()
-			return t.run(ctx, o)
+			t.w.group = t.to.group.Port()
+			return t.run(ctx)
 		},
 	}
 }
 
 // top shows the sessions of a group.
 type top struct {
-	e     *env
-	to    *target
+	*access
 	every time.Duration
-	limit time.Duration
+	limit time.Duration // 0: none
 	iface string
 	began time.Time
 
@@ -61,21 +53,17 @@ type top struct {
 	w  *watcher
 }
 
-func (t *top) run(ctx context.Context, o *netOptions) error {
-	conn, err := openWatch(ctx, t.e, o, t.to, nil)
+func (t *top) run(ctx context.Context) error {
+	conn, err := t.watch(ctx)
 	if err != nil {
 		return err
 	}
 	t.iface, t.began = conn.Info().Interface, time.Now()
-	inner, cancel := context.WithCancel(ctx)
-	if t.limit > 0 {
-		inner, cancel = context.WithTimeout(ctx, t.limit)
-	}
+	inner, cancel := within(ctx, t.limit)
 	defer cancel()
-	var people *roster.Roster
-	if r, err := roster.Join(ctx, roster.Config{Network: t.to.network, Group: t.to.group, Transport: transport.Config{Interface: o.iface, HopLimit: o.hops, Network: t.e.network}, Role: "top", Silent: true}); err == nil {
-		people = r
-		defer r.Leave()
+	people, err := t.join(ctx, roster.Config{Role: roleTop, Silent: true})
+	if err == nil { // without, receivers are not counted
+		defer people.Leave()
 	}
 	failed := make(chan error, 1)
 	var running sync.WaitGroup
@@ -106,6 +94,7 @@ func (t *top) run(ctx context.Context, o *netOptions) error {
 	return err
 }
 
+// loop shows the table until it ends.
 func (t *top) loop(ctx, inner context.Context, people *roster.Roster, screen bool, failed <-chan error) error {
 	ticks := time.NewTicker(t.every)
 	defer ticks.Stop()
@@ -218,6 +207,7 @@ func fit(width int) (shown []int) {
 	return shown
 }
 
+// row is what there is to show of a session.
 func (t *top) row(s *watched, now time.Time, people *roster.Roster) row {
 	r := row{
 		label: s.label, source: s.source.WithZone("").String(), kind: s.whose(), state: s.state(now), rate: "-", packets: human.Number(int64(s.packets)),
@@ -243,7 +233,7 @@ func listeners(people *roster.Roster) (n int) {
 		return 0
 	}
 	for _, m := range people.Members() {
-		if !m.Gone && (m.Role == "recv" || m.Role == roleCat || m.Role == roleChat) {
+		if !m.Gone && (m.Role == roleRecv || m.Role == roleCat || m.Role == roleChat) {
 			n++
 		}
 	}

@@ -60,16 +60,6 @@ func listen(ctx context.Context, conn dgram.Conn, group netip.AddrPort, take fun
 	}
 }
 
-// openWatch opens the receiving end of a group for watching: nothing is sent by it.
-func openWatch(ctx context.Context, e *env, o *netOptions, to *target, from []netip.Addr) (dgram.Conn, error) {
-	n := e.network
-	if n == nil {
-		n = dgram.Kernel
-	}
-	conn, err := n.OpenReceiver(ctx, to.network, to.group, dgram.Options{Interface: o.iface, HopLimit: o.hops, Sources: from, Logger: e.logger()})
-	return conn, explain("cannot listen to "+to.String(), err)
-}
-
 // maxWatched bounds the sessions that are watched.
 const maxWatched = 256
 
@@ -143,7 +133,7 @@ type watcher struct {
 	packet   wire.Packet
 }
 
-// A session is told apart by its source too: whoever forges a TSI makes another one. Packets of receivers name no source; they count for the first.
+// watchedKey: a session is told apart by its source too: whoever forges a TSI makes another one. Packets of receivers name no source; they count for the first.
 type watchedKey struct {
 	tsi    wire.TSI
 	source netip.Addr
