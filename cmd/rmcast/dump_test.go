@@ -13,6 +13,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/rmcast/rmcast/dgram"
 	"github.com/rmcast/rmcast/internal/testvec"
 	"github.com/rmcast/rmcast/netem"
 	"github.com/rmcast/rmcast/seq"
@@ -137,19 +138,25 @@ func TestTopAndDumpLive(t *testing.T) {
 	})
 }
 
+// idleConn is a Conn of eth0 that is not used.
+type idleConn struct{ dgram.Conn }
+
+func (idleConn) Info() dgram.Info { return dgram.Info{Interface: "eth0"} }
+
 // The table fits every width, and what is most important stays.
 func TestTopFits(t *testing.T) {
 	now := time.Unix(1000, 0)
-	tp := &top{access: &access{to: &target{name: "demo"}}, w: newWatcher(), began: now, iface: "eth0"}
+	g := &groupBoard{access: &access{to: &target{name: "demo"}}, w: newWatcher(), began: now, conn: idleConn{}}
+	tp := &top{board: g}
 	for i := range 30 {
 		p := wire.Packet{Type: wire.TypeODATA, SourcePort: uint16(i + 1), DestinationPort: 7500, Sqn: seq.Num(i), Payload: []byte("x")}
-		if _, _, _, err := tp.w.add(heard{at: now, b: p.Append(nil), ipBytes: 1e9}); err != nil {
+		if _, _, _, err := g.w.add(heard{at: now, b: p.Append(nil), ipBytes: 1e9}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		width, height := rapid.IntRange(20, 200).Draw(t, "width"), rapid.IntRange(3, 60).Draw(t, "height")
-		text := tp.table(now, nil, width, height)
+		text := tp.table(now, width, height)
 		lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 		if len(lines) > height {
 			t.Fatalf("%d lines", len(lines))
@@ -160,7 +167,7 @@ func TestTopFits(t *testing.T) {
 			}
 		}
 	})
-	if text := tp.table(now, nil, 40, 4); !strings.Contains(text, "RATE") || !strings.Contains(text, "LOSS") || strings.Contains(text, "KIND") {
+	if text := tp.table(now, 40, 4); !strings.Contains(text, "RATE") || !strings.Contains(text, "LOSS") || strings.Contains(text, "KIND") {
 		t.Errorf("in 40 columns:\n%s", text)
 	}
 }

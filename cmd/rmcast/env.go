@@ -22,14 +22,16 @@ type env struct {
 
 	in       io.Reader
 	out, err io.Writer
-	inTTY    bool // somebody types
 	outTTY   bool // somebody looks at out
 	errTTY   bool
 	size     func() (width, height int) // of the terminal
 
-	network dgram.Network                                                // nil: the kernel's
-	web     func(ctx context.Context, addr string) (net.Listener, error) // for -metrics; nil: TCP
-	host    string                                                       // what this machine is called
+	// web listens for those who ask for -metrics, and dial calls a command that has them; nil: TCP.
+	web  func(ctx context.Context, addr string) (net.Listener, error)
+	dial func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	network dgram.Network // nil: the kernel's
+	host    string        // what this machine is called
 	json    bool
 	quiet   bool
 	tell    *teller
@@ -62,7 +64,7 @@ func systemEnv() (e *env, stop func()) {
 	}
 	return &env{
 			ctx: ctx, in: os.Stdin, out: os.Stdout, err: os.Stderr,
-			inTTY: isTerminal(os.Stdin), outTTY: isTerminal(os.Stdout), errTTY: isTerminal(os.Stderr),
+			outTTY: isTerminal(os.Stdout), errTTY: isTerminal(os.Stderr),
 			size: terminalSize, host: host,
 		}, func() {
 			signal.Stop(signals)

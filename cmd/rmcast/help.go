@@ -67,7 +67,8 @@ is seen in captures only.`,
 	},
 	"top": {
 		`Shows who sends in a group now: rates, loss, repairs, receivers. Packets are
-counted here, so loss is what this machine misses. OpenPGM and ZeroMQ too.`,
+counted here, so loss is what this machine misses. OpenPGM and ZeroMQ too.
+Of http://ADDR, where a command has -metrics ADDR, it shows what that counts.`,
 		"rmcast top demo -for 5s & sleep 1; date | rmcast cat -send -receivers 0 demo",
 	},
 }

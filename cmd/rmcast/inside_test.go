@@ -53,17 +53,20 @@ func (w *web) Addr() net.Addr {
 	return a
 }
 
+// dial is a connection to it.
+func (w *web) dial(context.Context, string, string) (net.Conn, error) {
+	near, far := net.Pipe()
+	select {
+	case w.conns <- far:
+		return near, nil
+	case <-w.closed:
+		return nil, net.ErrClosed
+	}
+}
+
 // get asks for a path.
 func (w *web) get(path string) (string, error) {
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) {
-		near, far := net.Pipe()
-		select {
-		case w.conns <- far:
-			return near, nil
-		case <-w.closed:
-			return nil, net.ErrClosed
-		}
-	}}}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: w.dial}}
 	r, err := client.Get("http://rmcast" + path)
 	if err != nil {
 		return "", err
@@ -153,17 +156,53 @@ func TestInside(t *testing.T) {
 			t.Errorf("the receiver's events are %v", kinds)
 		}
 		records(t, readFile(t, w.path("send.jsonl")))
-		for _, name := range []string{"send", "recv"} {
+		for name, more := range map[string][]string{"send": {"session a: rmcast source 10.0.0.1, TSI ", ", ends"}, "recv": {" source 10.0.0.1, TSI "}} {
 			code, out, stderr := bare(t, "dump", w.path(name+".pcapng"))
 			if code != exitOK {
 				t.Errorf("%s: exit %d, %s", name, code, stderr)
 			}
-			for _, want := range []string{"session a: rmcast source 10.0.0.1, TSI ", " SPM ", " ODATA ", " NAK ", " NCF ", " RDATA ", ", ends"} {
+			for _, want := range append(more, " SPM ", " ODATA ", " NAK ", " NCF ", " RDATA ") {
 				if !strings.Contains(out, want) {
 					t.Errorf("the capture of %s has no %q:\n%.1000s", name, want, out)
 				}
 			}
 		}
+	})
+}
+
+// top shows what a command counts, until that has ended.
+func TestTopOfMetrics(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.host(2).SetIngress(netem.Impairment{Loss: 0.1})
+		port := newWeb()
+		recv := w.startWith(2, func(e *env) { e.web = port.listen }, "recv", "demo", w.path("in"), "-metrics", "9100")
+		time.Sleep(time.Second)
+		top := w.startWith(3, func(e *env) { e.dial = port.dial }, "top", "http://127.0.0.1:9100/metrics", "-json")
+		table := w.startWith(3, func(e *env) { e.dial = port.dial }, "top", "http://127.0.0.1:9100")
+		bounded := w.startWith(3, func(e *env) { e.dial = port.dial }, "top", "http://127.0.0.1:9100", "-for", "3s")
+		send := w.start(1, "send", "-rate", "2M", w.file("file", 1_000_000), "demo")
+		w.wait(bounded, exitOK)
+		w.wait(send, exitOK)
+		w.wait(recv, exitOK)
+		w.wait(top, exitOK)
+		w.wait(table, exitOK)
+		best, loss := 0., 0.
+		for _, o := range events(t, top.out.String()) {
+			if o["event"] != "session" || o["id"] != "recv" || o["kind"] != "listener" {
+				t.Errorf("it shows %v", o)
+				continue
+			}
+			best, loss = max(best, o["rate"].(float64)), o["loss"].(float64)
+		}
+		if best < 1.5e6 || best > 2.2e6 || loss < 0.04 || loss > 0.2 {
+			t.Errorf("2 Mbit/s with 10 %% loss are shown as %v bit/s, %v", best, loss)
+		}
+		if got := table.out.String(); !strings.Contains(got, "as counted at http://127.0.0.1:9100\n") || !strings.Contains(got, " recv            recv   gets ") {
+			t.Errorf("the table is\n%s", got)
+		}
+		none := w.startWith(3, func(e *env) { e.dial = port.dial }, "top", "http://127.0.0.1:9100")
+		w.wait(none, exitFailed)
+		w.says(none, "http://127.0.0.1:9100 does not answer as rmcast does", "with -metrics and that address")
 	})
 }
 

@@ -2,20 +2,19 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/urfave/cli/v3"
 
 	"github.com/rmcast/rmcast/cmd/rmcast/internal/human"
-	"github.com/rmcast/rmcast/cmd/rmcast/internal/roster"
 )
 
 func topCommand(e *env) *cli.Command {
 	return &cli.Command{
-		Name: "top", Usage: "shows who sends, how fast, what gets lost", ArgsUsage: "NAME|GROUP",
+		Name: "top", Usage: "shows who sends, how fast, what gets lost", ArgsUsage: "NAME|GROUP|URL",
 		Flags: watchFlags(
 			&cli.DurationFlag{Name: "every", Value: time.Second, Usage: "look every `TIME`"},
 			&cli.DurationFlag{Name: "for", Usage: "end after `TIME`"},
@@ -28,111 +27,108 @@ func topCommand(e *env) *cli.Command {
 			if err != nil {
 				return err
 			}
-			t := top{limit: c.Duration("for"), w: newWatcher()}
+			t := top{e: e, limit: c.Duration("for")}
 			if t.every, err = everyOf(c); err != nil {
 				return err
 			}
-			if t.access, err = reach(e, c, name); err != nil {
+			if strings.HasPrefix(name, "http://") {
+				t.board = newInsideBoard(e, name)
+				return t.run(ctx)
+			}
+			a, err := reach(e, c, name)
+			if err != nil {
 				return err
 			}
-			t.w.group = t.to.group.Port()
+			group, err := openGroupBoard(ctx, a)
+			if err != nil {
+				return err
+			}
+			defer group.close()
+			t.board = group
 			return t.run(ctx)
 		},
 	}
 }
 
-// top shows the sessions of a group.
+// top shows sessions, again and again.
 type top struct {
-	*access
+	e     *env
 	every time.Duration
 	limit time.Duration // 0: none
-	iface string
-	began time.Time
-
-	mu sync.Mutex
-	w  *watcher
+	board board
 }
 
+// board is where what is shown comes from.
+type board interface {
+	look(ctx context.Context, now time.Time) error // brings it up to date; errOver: there will be no more
+	head(now time.Time) string
+	rows(now time.Time) []row
+	fields(now time.Time) []fields // the same for programs
+}
+
+// errOver is of a board that has nothing more to show.
+var errOver = errors.New("over")
+
 func (t *top) run(ctx context.Context) error {
-	conn, err := t.watch(ctx)
-	if err != nil {
-		return err
-	}
-	t.iface, t.began = conn.Info().Interface, time.Now()
 	inner, cancel := within(ctx, t.limit)
 	defer cancel()
-	people, err := t.join(ctx, roster.Config{Role: roleTop, Silent: true})
-	if err == nil { // without, receivers are not counted
-		defer people.Leave()
-	}
-	failed := make(chan error, 1)
-	var running sync.WaitGroup
-	running.Go(func() {
-		failed <- listen(inner, conn, t.to.group, func(h heard) bool {
-			t.mu.Lock()
-			defer t.mu.Unlock()
-			_, _, _, _ = t.w.add(h)
-			return true
-		})
-	})
-	defer running.Wait()
-	defer conn.Close()
 	screen := t.e.outTTY && !t.e.json
 	if screen {
 		if err := t.e.print("\x1b[?1049h\x1b[?25l"); err != nil { // another screen, no cursor
 			return err
 		}
 	}
-	err = t.loop(ctx, inner, people, screen, failed)
+	err := t.loop(inner, screen)
 	if screen {
 		width, _ := t.e.size()
-		last := t.table(time.Now(), people, width, 1000)
-		if e := t.e.print("\x1b[?25h\x1b[?1049l" + last); err == nil {
+		if e := t.e.print("\x1b[?25h\x1b[?1049l" + t.table(time.Now(), width, 1000)); err == nil {
 			err = e
 		}
+	}
+	switch {
+	case ctx.Err() != nil:
+		return ended(ctx)
+	case inner.Err() != nil || errors.Is(err, errOver):
+		return nil
 	}
 	return err
 }
 
-// loop shows the table until it ends.
-func (t *top) loop(ctx, inner context.Context, people *roster.Roster, screen bool, failed <-chan error) error {
+// loop shows what there is until it ends: on a screen at once, elsewhere after the first pause.
+func (t *top) loop(ctx context.Context, screen bool) error {
 	ticks := time.NewTicker(t.every)
 	defer ticks.Stop()
-	for {
-		if screen {
-			width, height := t.e.size()
-			text := t.table(time.Now(), people, width, height-1)
-			if err := t.e.print("\x1b[H" + strings.ReplaceAll(text, "\n", "\x1b[K\n") + "\x1b[J"); err != nil {
+	for first := true; ; first = false {
+		now := time.Now()
+		if err := t.board.look(ctx, now); err != nil {
+			return err
+		}
+		if screen || !first {
+			if err := t.show(now, screen); err != nil {
 				return err
 			}
 		}
 		select {
-		case <-inner.Done():
-			if ctx.Err() != nil {
-				return ended(ctx)
-			}
+		case <-ctx.Done():
 			return nil
-		case err := <-failed:
-			if inner.Err() != nil {
-				continue
-			}
-			return explain("listening to "+t.to.String(), err)
 		case <-ticks.C:
 		}
-		switch {
-		case screen:
-		case t.e.json:
-			t.json(people)
-			if err := t.e.tell.failed(); err != nil {
-				return err
-			}
-		default:
-			width, _ := t.e.size()
-			if err := t.e.print(t.table(time.Now(), people, max(width, 80), 1000) + "\n"); err != nil {
-				return err
-			}
-		}
 	}
+}
+
+// show shows it once.
+func (t *top) show(now time.Time, screen bool) error {
+	width, height := t.e.size()
+	switch {
+	case screen:
+		return t.e.print("\x1b[H" + strings.ReplaceAll(t.table(now, width, height-1), "\n", "\x1b[K\n") + "\x1b[J")
+	case t.e.json:
+		for _, f := range t.board.fields(now) {
+			t.e.tell.say("session", "", f)
+		}
+		return t.e.tell.failed()
+	}
+	return t.e.print(t.table(now, max(width, 80), 1000) + "\n")
 }
 
 // row is what is shown of a session.
@@ -157,32 +153,27 @@ var columns = []struct {
 }
 
 // table is the screen, of at most height lines of width characters.
-func (t *top) table(now time.Time, people *roster.Roster, width, height int) string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.w.tick(now)
-	head := fmt.Sprintf("%s  %s on %s, %s", t.to, t.to.group, t.iface, human.Duration(now.Sub(t.began)))
-	if t.to.name == "" {
-		head = fmt.Sprintf("%s on %s, %s", t.to.group, t.iface, human.Duration(now.Sub(t.began)))
-	}
-	lines := []string{human.Cut(head, width)}
-	if len(t.w.sessions) == 0 {
+func (t *top) table(now time.Time, width, height int) string {
+	lines := []string{human.Cut(t.board.head(now), width)}
+	rows := t.board.rows(now)
+	if len(rows) == 0 {
 		lines = append(lines, human.Cut("nobody sends here yet", width))
 		return strings.Join(lines, "\n") + "\n"
 	}
 	shown := fit(width)
-	var b strings.Builder
-	for _, c := range shown {
-		fmt.Fprintf(&b, "%-*s ", columns[c].width, columns[c].title)
-	}
-	lines = append(lines, strings.TrimRight(b.String(), " "))
-	for i := len(t.w.sessions) - 1; i >= 0 && len(lines) < height; i-- { // the newest first
-		r := t.row(t.w.sessions[i], now, people)
-		b.Reset()
+	line := func(text func(column int) string) {
+		var b strings.Builder
 		for _, c := range shown {
-			fmt.Fprintf(&b, "%-*s ", columns[c].width, human.Cut(columns[c].of(&r), columns[c].width))
+			fmt.Fprintf(&b, "%-*s ", columns[c].width, human.Cut(text(c), columns[c].width))
 		}
 		lines = append(lines, strings.TrimRight(b.String(), " "))
+	}
+	line(func(c int) string { return columns[c].title })
+	for i := range rows {
+		if len(lines) == height {
+			break
+		}
+		line(func(c int) string { return columns[c].of(&rows[i]) })
 	}
 	return strings.Join(lines, "\n") + "\n"
 }
@@ -205,51 +196,4 @@ func fit(width int) (shown []int) {
 		}
 	}
 	return shown
-}
-
-// row is what there is to show of a session.
-func (t *top) row(s *watched, now time.Time, people *roster.Roster) row {
-	r := row{
-		label: s.label, source: s.source.WithZone("").String(), kind: s.whose(), state: s.state(now), rate: "-", packets: human.Number(int64(s.packets)),
-		loss: human.Percent(s.loss()), repairs: human.Number(int64(s.repairs)), receivers: "?",
-	}
-	if !s.source.IsValid() {
-		r.source = "?"
-	}
-	if r.state == "sends" || r.state == "idle" {
-		r.rate = human.Rate(s.rate)
-	}
-	if n := listeners(people); n > 0 {
-		r.receivers = human.Number(int64(n))
-	} else if s.size > 0 {
-		r.receivers = "~" + human.Number(int64(s.size))
-	}
-	return r
-}
-
-// listeners counts who receives, as far as they say.
-func listeners(people *roster.Roster) (n int) {
-	if people == nil {
-		return 0
-	}
-	for _, m := range people.Members() {
-		if !m.Gone && (m.Role == roleRecv || m.Role == roleCat || m.Role == roleChat) {
-			n++
-		}
-	}
-	return n
-}
-
-// json tells of each session.
-func (t *top) json(people *roster.Roster) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	now := time.Now()
-	t.w.tick(now)
-	for _, s := range t.w.sessions {
-		t.e.tell.say("session", "", fields{
-			"session": s.label, "tsi": s.tsi.String(), "source": s.source.String(), "kind": s.whose(), "state": s.state(now), "rate": int64(s.rate), "packets": s.packets,
-			"bytes": s.data, "missed": s.missed(), "loss": s.loss(), "repairs": s.repairs, "naks_confirmed": s.ncfs, "receivers": listeners(people), "group_size": s.size, "grtt": s.grtt.Seconds(),
-		})
-	}
 }
