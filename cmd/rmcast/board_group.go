@@ -26,6 +26,7 @@ type groupBoard struct {
 	w  *watcher
 }
 
+// openGroupBoard begins to listen.
 func openGroupBoard(ctx context.Context, a *access) (*groupBoard, error) {
 	conn, err := a.watch(ctx)
 	if err != nil {
@@ -46,6 +47,7 @@ func openGroupBoard(ctx context.Context, a *access) (*groupBoard, error) {
 	return g, nil
 }
 
+// close ends listening.
 func (g *groupBoard) close() {
 	g.stop()
 	g.conn.Close()

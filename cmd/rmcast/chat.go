@@ -58,6 +58,7 @@ type chat struct {
 
 const maxLine = 16 << 10 // bytes
 
+// run talks and listens until the input ends.
 func (k *chat) run(ctx context.Context) error {
 	l, err := k.listen(ctx, 0, k.cfg)
 	if err != nil {

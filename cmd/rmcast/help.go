@@ -73,6 +73,7 @@ Of http://ADDR, where a command has -metrics ADDR, it shows what that counts.`,
 	},
 }
 
+// exampleOf is what the help of a command has to try.
 func exampleOf(command string) string { return pages[command].example }
 
 const rootText = `rmcast - one machine sends, any number receive
@@ -124,6 +125,7 @@ func commandHelp(c *cli.Command) string {
 	return b.String()
 }
 
+// category is that of an option; empty for those that its own command explains.
 func category(f cli.Flag) string {
 	if c, ok := f.(cli.CategorizableFlag); ok {
 		return c.GetCategory()

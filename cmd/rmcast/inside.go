@@ -57,6 +57,7 @@ func look(e *env, c *cli.Command) (*inside, error) {
 	return in, nil
 }
 
+// begin is look; what has begun when it fails is for close.
 func (in *inside) begin(c *cli.Command) (err error) {
 	addr, traceName, captureName := c.String("metrics"), c.String("trace"), c.String("capture")
 	if captureName == "-" {
@@ -147,6 +148,7 @@ func (r *record) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// check tells the first error of writing.
 func (r *record) check(err error) {
 	if err == nil || r.failed {
 		return
@@ -228,6 +230,7 @@ func metricsAddr(given string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
+// metricsAdvice is what to do about an address that cannot be listened on.
 func metricsAdvice(err error) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):

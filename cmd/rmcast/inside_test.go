@@ -188,6 +188,9 @@ func TestTopOfMetrics(t *testing.T) {
 		w.wait(table, exitOK)
 		best, loss := 0., 0.
 		for _, o := range events(t, top.out.String()) {
+			if o["event"] == "done" {
+				continue
+			}
 			if o["event"] != "session" || o["id"] != "recv" || o["kind"] != "listener" {
 				t.Errorf("it shows %v", o)
 				continue
@@ -200,6 +203,7 @@ func TestTopOfMetrics(t *testing.T) {
 		if got := table.out.String(); !strings.Contains(got, "as counted at http://127.0.0.1:9100\n") || !strings.Contains(got, " recv            recv   gets ") {
 			t.Errorf("the table is\n%s", got)
 		}
+		w.says(table, "there is no more to show: the command has ended")
 		none := w.startWith(3, func(e *env) { e.dial = port.dial }, "top", "http://127.0.0.1:9100")
 		w.wait(none, exitFailed)
 		w.says(none, "http://127.0.0.1:9100 does not answer as rmcast does", "with -metrics and that address")

@@ -83,6 +83,7 @@ func (q *pinged) median() time.Duration {
 	return sorted[len(sorted)/2]
 }
 
+// run asks, and prints who answered.
 func (p *pinger) run(ctx context.Context) (err error) {
 	if p.conn, err = p.watch(ctx); err != nil {
 		return err

@@ -94,6 +94,7 @@ func (g *gauge) fields() fields {
 // meter makes a rate of a growing count of bytes, over the last meterSpan.
 type meter struct{ points []point }
 
+// point is a count at an instant.
 type point struct {
 	at    time.Time
 	bytes int64
@@ -168,6 +169,7 @@ func (p *progress) show(g gauge) {
 	}
 }
 
+// open makes the bar, and has lines told above it.
 func (p *progress) open() {
 	p.all = mpb.New(mpb.WithOutput(p.e.err), mpb.WithRefreshRate(tick), mpb.ForceTTY())
 	get := func() gauge {

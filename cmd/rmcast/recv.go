@@ -96,6 +96,7 @@ type receiver struct {
 // patience is how long a receiver waits for a sender to say how many objects there are, once it has one.
 const patience = 3 * time.Second
 
+// run receives until everything is there.
 func (r *receiver) run(ctx context.Context) (err error) {
 	for _, a := range r.from {
 		if a.Is4() != r.to.group.Addr().Is4() {

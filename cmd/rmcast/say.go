@@ -33,6 +33,7 @@ func (t *teller) say(event, text string, f fields) { t.event(event, text, f, t.q
 // warn tells what a person has to know.
 func (t *teller) warn(event, text string, f fields) { t.event(event, text, f, false) }
 
+// event tells programs everything, and people what is not skipped and has words for them.
 func (t *teller) event(event, text string, f fields, skip bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -50,6 +51,7 @@ func (t *teller) event(event, text string, f fields, skip bool) {
 	t.keep(fmt.Fprintln(t.lines, text))
 }
 
+// object writes an event for programs.
 func (t *teller) object(event, text string, f fields) {
 	o := map[string]any{"event": event, "time": time.Now().UTC().Format(time.RFC3339Nano)}
 	for k, v := range f {
@@ -65,6 +67,7 @@ func (t *teller) object(event, text string, f fields) {
 	t.keep(t.json.Write(append(b, '\n')))
 }
 
+// keep notes the result of a write.
 func (t *teller) keep(_ int, err error) {
 	if err != nil && t.err == nil {
 		t.err = err

@@ -118,6 +118,7 @@ func (s *sender) start(ctx context.Context, e *env, c *cli.Command, paths []stri
 	})
 }
 
+// run opens what is needed, reads the files, and sends.
 func (s *sender) run(ctx context.Context, paths []string) error {
 	s.finished, s.rivals = map[string]bool{}, map[string]bool{}
 	if err := s.checkLayers(); err != nil {

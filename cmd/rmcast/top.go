@@ -69,6 +69,7 @@ type board interface {
 // errOver is of a board that has nothing more to show.
 var errOver = errors.New("over")
 
+// run shows the board until it is over, or the time is.
 func (t *top) run(ctx context.Context) error {
 	inner, cancel := within(ctx, t.limit)
 	defer cancel()
@@ -88,7 +89,10 @@ func (t *top) run(ctx context.Context) error {
 	switch {
 	case ctx.Err() != nil:
 		return ended(ctx)
-	case inner.Err() != nil || errors.Is(err, errOver):
+	case inner.Err() != nil:
+		return nil
+	case errors.Is(err, errOver):
+		t.e.tell.say("done", "there is no more to show: the command has ended", nil)
 		return nil
 	}
 	return err
