@@ -40,7 +40,7 @@ the same command is run again. It may be started before the sender or after.`,
 		`Sends files and directories over and over: receivers come when they like and
 leave when they have everything. They need not send one packet (recv -silent),
 so it serves one-way links and any number of receivers.`,
-		"date > now.txt; rmcast loop now.txt demo -for 10s & rmcast recv demo inbox",
+		"date > now.txt; rmcast loop now.txt demo -for 5s & rmcast recv demo inbox",
 	},
 	"cat": {
 		`Writes what is sent to NAME to standard output; with -send it sends standard
