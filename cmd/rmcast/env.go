@@ -35,6 +35,7 @@ type env struct {
 	json    bool
 	quiet   bool
 	tell    *teller
+	doubt   doubt
 }
 
 // signalled is the cause of the end of env.ctx.

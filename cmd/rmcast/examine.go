@@ -8,12 +8,15 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/rmcast/rmcast/cmd/rmcast/internal/human"
+	"github.com/rmcast/rmcast/cmd/rmcast/internal/roster"
 	"github.com/rmcast/rmcast/dgram"
+	"github.com/rmcast/rmcast/transport"
 )
 
 // facts is what was found out about this machine. diagnose makes sentences of it, and knows nothing else.
@@ -36,6 +39,7 @@ type ifaceFacts struct {
 	name                    string
 	up, multicast, loopback bool
 	wireless                bool
+	noLink                  bool // up, and its cable is not
 	mtu                     int
 	addrs                   []string
 }
@@ -61,19 +65,8 @@ type finding struct {
 // gather finds the facts; it takes a second at most.
 func (p *pinger) gather(ctx context.Context) *facts {
 	f := &facts{group: p.to.group, named: p.cfg.Interface != "", system: runtime.GOOS}
-	all, _ := net.Interfaces()
-	if p.e.network != nil {
-		all = nil // a network in memory
-	}
-	for _, i := range all {
-		x := ifaceFacts{name: i.Name, mtu: i.MTU, up: i.Flags&net.FlagUp != 0, multicast: i.Flags&net.FlagMulticast != 0, loopback: i.Flags&net.FlagLoopback != 0}
-		_, err := os.Stat("/sys/class/net/" + i.Name + "/wireless")
-		x.wireless = err == nil
-		addrs, _ := i.Addrs()
-		for _, a := range addrs {
-			x.addrs = append(x.addrs, a.String())
-		}
-		f.ifaces = append(f.ifaces, x)
+	if p.e.network == nil { // else a network in memory
+		f.ifaces = interfaces()
 	}
 	p.selfTest(ctx, f)
 	if f.system == "linux" && p.e.network == nil {
@@ -88,6 +81,23 @@ func (p *pinger) gather(ctx context.Context) *facts {
 		}
 	}
 	return f
+}
+
+// interfaces lists what this machine has.
+func interfaces() (list []ifaceFacts) {
+	all, _ := net.Interfaces()
+	for _, i := range all {
+		x := ifaceFacts{name: i.Name, mtu: i.MTU, up: i.Flags&net.FlagUp != 0, multicast: i.Flags&net.FlagMulticast != 0, loopback: i.Flags&net.FlagLoopback != 0}
+		x.noLink = x.up && i.Flags&net.FlagRunning == 0
+		_, err := os.Stat("/sys/class/net/" + i.Name + "/wireless")
+		x.wireless = err == nil
+		addrs, _ := i.Addrs()
+		for _, a := range addrs {
+			x.addrs = append(x.addrs, a.String())
+		}
+		list = append(list, x)
+	}
+	return list
 }
 
 // number reads a file of one number; 0 if there is none.
@@ -144,21 +154,27 @@ func (p *pinger) selfTest(ctx context.Context, f *facts) {
 
 // table lists the interfaces.
 func (f *facts) table(width int) string {
-	var b strings.Builder
+	columns := []column{{rank: 0}, {rank: 1, width: 10}, {rank: 3}, {rank: 4}, {rank: 2, least: 14}}
+	var rows [][]string
 	for _, i := range f.ifaces {
 		state := "down"
 		switch {
+		case i.noLink:
+			state = "up, no link"
 		case i.up && i.multicast:
 			state = "up, multicast"
 		case i.up:
 			state = "up, no multicast"
 		}
-		mark := " "
+		mark := ""
 		if i.name == f.chosen {
 			mark = "*"
 		}
-		line := fmt.Sprintf("%s %-10s %-16s MTU %-5d %s", mark, i.name, state, i.mtu, strings.Join(i.addrs, " "))
-		b.WriteString(human.Cut(strings.TrimRight(line, " "), width) + "\n")
+		rows = append(rows, []string{mark, i.name, state, fmt.Sprintf("MTU %d", i.mtu), strings.Join(i.addrs, " ")})
+	}
+	var b strings.Builder
+	for _, l := range layout(width, columns, rows) {
+		b.WriteString(l + "\n")
 	}
 	return b.String()
 }
@@ -166,14 +182,126 @@ func (f *facts) table(width int) string {
 // tunnels are names of interfaces that seldom lead to the machines that are meant.
 var tunnels = []string{"tun", "tap", "wg", "docker", "br-", "veth", "virbr", "cni", "flannel", "cali", "zt", "tailscale", "vmnet", "utun", "vEthernet"}
 
+func tunnel(name string) bool {
+	return slices.ContainsFunc(tunnels, func(t string) bool { return strings.HasPrefix(name, t) })
+}
+
+// has reports whether an interface has an address of a family.
+func (i *ifaceFacts) has(v6 bool) bool {
+	return slices.ContainsFunc(i.addrs, func(s string) bool { return strings.Contains(s, ":") == v6 })
+}
+
 // able are the interfaces that could be used instead of the chosen.
 func (f *facts) able() (names []string) {
 	for _, i := range f.ifaces {
-		if i.up && i.multicast && !i.loopback && i.name != f.chosen && len(i.addrs) > 0 {
+		if i.up && i.multicast && !i.loopback && i.name != f.chosen && i.has(f.group.Addr().Is6()) {
 			names = append(names, i.name)
 		}
 	}
 	return names
+}
+
+// another says what to do if the interface cannot be used.
+func (f *facts) another() string {
+	if n := f.able(); len(n) > 0 {
+		return "Name one that can do it: -interface " + strings.Join(n, ", or ")
+	}
+	_, do := unusable(f.ifaces, f.group.Addr().Is6())
+	for _, i := range f.ifaces {
+		if i.loopback && !i.up {
+			do += ". For this machine alone: ip link set dev " + i.name + " up"
+		}
+	}
+	return do
+}
+
+// severed says why what is sent on an interface reaches no other machine, and what to do, as far as it can be seen here; nothing if it cannot. The loopback
+// is no mistake of who named it.
+func severed(list []ifaceFacts, chosen string, named, v6 bool) (what, do string) {
+	for _, i := range list {
+		switch {
+		case i.name != chosen:
+		case i.loopback && named: // he wants it
+		case i.loopback:
+			why, do := unusable(list, v6)
+			return chosen + " is the loopback: only this machine hears it. It is used because " + why, do
+		case i.noLink:
+			return chosen + " has no link: its cable is not plugged in, or what it leads to is off", "Plug it in, or name another interface with -interface"
+		}
+	}
+	return "", ""
+}
+
+// unusable says why no interface but the loopback can be used, and what to do. Some machines have very many: a few are named.
+func unusable(list []ifaceFacts, v6 bool) (why, do string) {
+	var whys, dos []string
+	own, other := "IPv4", "-6"
+	if v6 {
+		own, other = "IPv6", "-4"
+	}
+	for _, i := range list {
+		if i.loopback || len(whys) == 3 {
+			continue
+		}
+		switch {
+		case !i.up:
+			whys = append(whys, i.name+" is down")
+			dos = append(dos, "ip link set dev "+i.name+" up")
+		case !i.multicast:
+			whys = append(whys, i.name+" has no MULTICAST flag")
+			dos = append(dos, "ip link set dev "+i.name+" multicast on")
+		case !i.has(v6):
+			whys = append(whys, i.name+" has no "+own+" address")
+			dos = append(dos, "give "+i.name+" an address, or take "+other+" on both ends")
+		}
+	}
+	if len(whys) == 0 {
+		return "there is no other interface", "Connect a network"
+	}
+	return strings.Join(whys, ", "), "Bring the network up, as root: " + strings.Join(dos, "; ")
+}
+
+func family(a netip.Addr) string {
+	if a.Is4() {
+		return "ipv4"
+	}
+	return "ipv6"
+}
+
+// doubt is what a command said of this machine while it waits for others. It says each thing once.
+type doubt struct{ looked, refused bool }
+
+// doubts tells why others cannot hear this machine, as far as its own sockets know.
+func (e *env) doubts(to *target, r *roster.Roster) {
+	s, named := r.Socket()
+	if !e.doubt.looked && e.network == nil {
+		e.doubt.looked = true
+		f := facts{group: to.group, chosen: s.Interface, ifaces: interfaces()}
+		if what, do := severed(f.ifaces, f.chosen, named, to.group.Addr().Is6()); what != "" {
+			e.tell.warn("severed", what+". "+do, fields{"interface": f.chosen})
+		} else if n := slices.DeleteFunc(f.able(), tunnel); len(n) > 0 && !named {
+			e.tell.say("several", fmt.Sprintf("this is on %s; if another network is meant: -interface %s", f.chosen, strings.Join(n, ", or ")), fields{"interface": f.chosen, "others": n})
+		}
+	}
+	if f := refused(to, s); f != nil && !e.doubt.refused {
+		e.doubt.refused = true
+		e.tell.warn("refused", f.what+". "+f.do, fields{"interface": s.Interface, "packets": s.Refused.Total()})
+	}
+}
+
+// refused is the failure of a socket of which the system has refused what was sent; nil if it has not.
+func refused(to *target, s transport.SocketStats) *failure {
+	addr := to.group.Addr().WithZone("")
+	f := &failure{code: exitFailed, cause: s.FirstRefusal}
+	switch r := s.Refused; {
+	case r.Denied > 0:
+		f.what, f.do = "a packet filter of this machine refuses what is sent to "+to.String(), fmt.Sprintf("Allow UDP to %v: nft list ruleset or iptables -S shows the rules; rmcast ping tries it.", addr)
+	case r.Unreachable > 0:
+		f.what, f.do = fmt.Sprintf("there is no way to %s on %s any more", to, s.Interface), "Is the interface up, and has it an address? "+seePing
+	default:
+		return nil
+	}
+	return f
 }
 
 // diagnose says what the facts mean: what is bad first.
@@ -182,7 +310,16 @@ func (f *facts) diagnose() (list []finding) {
 		list = append(list, finding{l, fmt.Sprintf(format, args...), do})
 	}
 	if f.openErr != nil {
-		add(broken, advice(f.openErr), "%s", plain(f.openErr))
+		do := f.another()
+		switch text := f.openErr.Error(); {
+		case strings.Contains(text, "no interface "):
+			do = "Name one of those above with -interface"
+		case strings.Contains(text, "no route for IPv6 multicast"):
+			do = "IPv4 may do, -4 on both ends. " + do
+		case !strings.Contains(text, " is down") && !strings.Contains(text, "no network interface is up"):
+			do = advice(f.openErr)
+		}
+		add(broken, do, "%s", plain(f.openErr))
 		return list
 	}
 	addr := f.group.Addr().WithZone("")
@@ -198,21 +335,24 @@ func (f *facts) diagnose() (list []finding) {
 	case f.refused.Unreachable > 0:
 		add(broken, "Name the right interface with -interface, or add a route: ip route add 224.0.0.0/4 dev "+f.chosen, "there is no route to the group on %s", f.chosen)
 	case !f.heard:
-		add(broken, fmt.Sprintf("Allow UDP to %s in, and IGMP or MLD: nft list ruleset or iptables -S shows the rules; ufw allow to %v; firewall-cmd --add-rich-rule with destination %v", addr, addr, addr), "what this machine sends to the group does not come back to it on %s: a packet filter drops it", f.chosen)
+		add(broken, fmt.Sprintf("Allow UDP to %s in, and IGMP or MLD: nft list ruleset or iptables -S shows the rules; ufw allow to %v; firewall-cmd --add-rich-rule='rule family=%s destination address=%v accept'", addr, addr, family(addr), addr), "what this machine sends to the group does not come back to it on %s: a packet filter drops it", f.chosen)
 	default:
 		add(good, "", "sending to a group and hearing it works on %s", f.chosen)
 	}
 	if !chosen.multicast && !chosen.loopback {
 		add(broken, "ip link set dev "+f.chosen+" multicast on, or another one with -interface", "interface %s has no MULTICAST flag", f.chosen)
 	}
-	if chosen.loopback {
-		add(hint, "Name the interface of the network with -interface, if there is one", "%s is the loopback: only this machine hears it", f.chosen)
-	}
-	for _, t := range tunnels {
-		if strings.HasPrefix(f.chosen, t) {
-			add(hint, fmt.Sprintf("If the other machines are elsewhere, name the interface with -interface%s", others(f.able())), "%s looks like a tunnel or the network of containers, most of which carry no multicast to other machines", f.chosen)
-			break
+	if chosen.loopback && f.named {
+		add(hint, "Leave -interface away, or name that of the network", "%s is the loopback: only this machine hears it", f.chosen)
+	} else if what, do := severed(f.ifaces, f.chosen, f.named, addr.Is6()); what != "" {
+		l := hint
+		if chosen.noLink {
+			l = broken
 		}
+		add(l, do, "%s", what)
+	}
+	if tunnel(f.chosen) {
+		add(hint, fmt.Sprintf("If the other machines are elsewhere, name the interface with -interface%s", others(f.able())), "%s looks like a tunnel or the network of containers, most of which carry no multicast to other machines", f.chosen)
 	}
 	if n := f.able(); len(n) > 0 && !f.named {
 		add(hint, "Both ends have to be in one network", "other interfaces that could be meant: %s (-interface %s)", strings.Join(n, ", "), n[0])

@@ -23,7 +23,7 @@ func plain(err error) string {
 	s := err.Error()
 	for {
 		short := s
-		for _, p := range []string{"dgram: ", "transport: ", "session: ", "carousel: ", "channel: ", "flow: ", "wire: "} {
+		for _, p := range []string{"dgram: ", "transport: ", "session: ", "carousel: ", "channel: ", "flow: ", "wire: ", "Config: "} {
 			short = strings.TrimPrefix(short, p)
 		}
 		if short == s {
@@ -47,20 +47,31 @@ func explain(doing string, err error) error {
 	return &failure{exitFailed, text, advice(err), err}
 }
 
+// seePing ends advice about interfaces. ping itself has shown them: it takes facts.another.
+const seePing = "rmcast ping shows the interfaces of this machine and what is wrong with them."
+
 // advice says what to do about an error. Errors that say it themselves need none.
 func advice(err error) string {
 	var reset *transport.ResetError
 	var evicted *transport.EvictedError
 	text := err.Error()
 	switch {
-	case strings.Contains(text, "no interface "), strings.Contains(text, "is down"):
-		return "rmcast ping shows the interfaces of this machine and which of them can do multicast."
+	case strings.Contains(text, "no network interface is up"):
+		return "Connect a network, or bring its interface up (ip link set dev NAME up): rmcast ping shows which there are. ip link set dev lo up does for this machine alone."
+	case strings.Contains(text, " is down"):
+		return "Bring it up (ip link set dev NAME up), or name another with -interface; " + seePing
+	case strings.Contains(text, "no interface "):
+		return seePing
 	case strings.Contains(text, "no permission for raw IP"):
 		return "Without -raw no privilege is needed."
+	case strings.Contains(text, "no permission for port"), strings.Contains(text, "is in use by a program"):
+		return "" // it says it
 	case strings.Contains(text, "MTU is "):
 		return "Leave -mtu away: it is found out. A larger one needs jumbo frames, on every switch and machine of the way."
-	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL), strings.Contains(text, "no network interface is up"):
-		return "Name the interface of the network that is meant with -interface; rmcast ping shows which there are and what is wrong with them."
+	case strings.Contains(text, "no route for IPv6 multicast"):
+		return "IPv4 may do, -4 on both ends, or another interface; " + seePing
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "Name the interface of the network that is meant with -interface; " + seePing
 	case strings.Contains(text, "no IPv6 address"), strings.Contains(text, "no IPv4 address"):
 		return "Both ends need the same family: -4 or -6."
 	case errors.Is(err, syscall.EPERM):

@@ -44,9 +44,11 @@ func (g *gathering) wait(ctx context.Context) error {
 		case <-give:
 			return g.nobody(g.give)
 		case <-hint:
+			g.e.doubts(g.to, g.roster)
 			g.e.tell.say("waiting", fmt.Sprintf("waiting for %s: run on %s: %s", human.Count(g.want, "receiver"), plural(g.want, "another machine", "the others"), g.theirs), fields{"want": g.want})
 			told = here
 		case <-help:
+			g.e.doubts(g.to, g.roster)
 			g.e.tell.say("waiting", fmt.Sprintf("still waiting, %s there. Is it the same name and network? rmcast ping %s, on both machines, says what is wrong", be(here), quote(g.to.given)), nil)
 		case <-g.roster.Changed():
 			if now := len(g.here()); told >= 0 && now != told {

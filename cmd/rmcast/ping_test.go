@@ -49,7 +49,7 @@ func TestPing(t *testing.T) {
 		if s := found["10.0.0.4"]; s == nil || s["kind"] != "PGM" || s["rtt"] != 0.001 || s["answers"].(float64) < 8 {
 			t.Errorf("the source is %v", s)
 		}
-		if got := table.out.String(); !strings.Contains(got, "WHO") || !strings.Contains(got, "host2") || !strings.Contains(got, "SOURCE (TSI)") || !strings.Contains(got, "10.0.0.4") {
+		if got := table.out.String(); !strings.Contains(got, "WHO") || !strings.Contains(got, "host2") || !strings.Contains(got, "SOURCE") || !strings.Contains(got, "10.0.0.4") {
 			t.Errorf("the table is\n%s", got)
 		}
 		w.says(table, "host2 (10.0.0.2, recv) answers after")
@@ -127,12 +127,22 @@ func TestDiagnose(t *testing.T) {
 		others int // findings beside it
 	}{
 		{"well", base(func(*facts) {}), good, "works on eth0", 0},
-		{"no interface", base(func(f *facts) { f.openErr = errors.New("dgram: no network interface is up") }), broken, "no network interface is up. Name the interface", 0},
+		{"no interface", base(func(f *facts) {
+			f.openErr = errors.New("dgram: no network interface is up")
+			f.chosen = ""
+			f.ifaces[0].up, f.ifaces[1].up = false, false
+		}), broken,
+			"no network interface is up. Bring the network up, as root: ip link set dev eth0 up. For this machine alone: ip link set dev lo up", 0},
 		{"filter out", base(func(f *facts) { f.refused.Denied = 3 }), broken, "refuses what is sent to the group. Allow UDP to 239.192.0.9", 0},
 		{"no route", base(func(f *facts) { f.refused.Unreachable = 3 }), broken, "no route to the group on eth0", 0},
 		{"filter in", base(func(f *facts) { f.heard = false }), broken, "does not come back to it on eth0", 0},
 		{"flag", base(func(f *facts) { f.ifaces[1].multicast = false }), broken, "no MULTICAST flag. ip link set dev eth0 multicast on", 1},
 		{"loopback", base(func(f *facts) { f.chosen = "lo" }), hint, "only this machine hears it", 2},
+		{"down", base(func(f *facts) { f.openErr = errors.New("dgram: interface eth0 is down"); f.ifaces[1].up = false }), broken, "interface eth0 is down. Bring the network up, as root: ip link set dev eth0 up", 0},
+		{"no link", base(func(f *facts) { f.ifaces[1].noLink = true }), broken, "eth0 has no link", 1},
+		{"loopback, as all is down", base(func(f *facts) { f.chosen = "lo"; f.ifaces[1].up = false }), hint, "It is used because eth0 is down. Bring the network up, as root: ip link set dev eth0 up", 1},
+		{"loopback, as the family is another", base(func(f *facts) { f.chosen = "lo"; f.ifaces[1].addrs = []string{"fe80::1/64"} }), hint, "eth0 has no IPv4 address. Bring the network up, as root: give eth0 an address, or take -6", 1},
+		{"loopback, named", base(func(f *facts) { f.chosen = "lo"; f.named = true }), hint, "only this machine hears it. Leave -interface away", 1},
 		{"tunnel", base(func(f *facts) { f.chosen = "tun0"; f.ifaces[1].name = "tun0" }), hint, "looks like a tunnel", 1},
 		{"several", base(func(f *facts) { f.ifaces = append(f.ifaces, second) }), hint, "other interfaces that could be meant: eth1", 1},
 		{"several, named", base(func(f *facts) { f.ifaces = append(f.ifaces, second); f.named = true }), good, "works", 0},

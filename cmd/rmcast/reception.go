@@ -35,6 +35,7 @@ func (r *receiver) follow(ctx context.Context) error {
 		case <-w.silent:
 			w.silent = nil
 			if !w.heard() {
+				r.e.doubts(r.to, r.roster)
 				r.waiting("rmcast send FILE")
 			}
 		case <-r.ended:

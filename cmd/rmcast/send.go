@@ -220,7 +220,7 @@ func (s *sender) read(ctx context.Context, paths []string) error {
 		s.symbols += o.Symbols()
 	}
 	s.roster.Say(func(n *roster.Note) { n.What, n.Objects, n.Bytes = s.what(), len(s.objects), s.bytes })
-	text := fmt.Sprintf("%s, %s, to %s (%s)", s.what(), human.Bytes(s.bytes), s.to, s.to.group)
+	text := fmt.Sprintf("%s, %s, to %s", s.what(), human.Bytes(s.bytes), s.to.full())
 	if took := time.Since(began); took > 2*time.Second {
 		text += ", read in " + human.Duration(took)
 	}
@@ -290,6 +290,9 @@ func (s *sender) send(ctx context.Context) error {
 		now := time.Now()
 		s.rival()
 		t := count(s.roster.Members())
+		if t.active+t.done == 0 {
+			s.e.doubts(s.to, s.roster)
+		}
 		s.tellFinished()
 		if !s.loop && s.want > 0 {
 			end, well := x.over(now, t)
@@ -410,6 +413,11 @@ func (s *sender) over(ctx context.Context, err error) error {
 	limit := s.limit > 0 && errors.Is(err, context.DeadlineExceeded) && interrupted(ctx) == nil
 	if err == nil {
 		_ = s.source.Close()
+	}
+	if st := s.source.Stats(); err == nil && t.done == 0 && st.Socket.Refused.Total() > st.Packets/2 {
+		if f := refused(s.to, st.Socket); f != nil {
+			err = f
+		}
 	}
 	took := max(time.Since(s.began), time.Millisecond)
 	switch {

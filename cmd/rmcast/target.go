@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
@@ -17,12 +18,20 @@ type target struct {
 	group   netip.AddrPort
 }
 
-// String is how the target is told to people: "demo (239.194.226.60:56659)".
+// String is how the target is told to people: "demo".
 func (t *target) String() string {
 	if t.name == "" {
 		return t.group.String()
 	}
 	return t.name
+}
+
+// full is the same with the group: "demo (239.194.226.60:56659)".
+func (t *target) full() string {
+	if t.name == "" {
+		return t.group.String()
+	}
+	return fmt.Sprintf("%s (%s)", t.name, t.group)
 }
 
 // families says which addresses the interface has that will be used.

@@ -195,6 +195,16 @@ func (r *Roster) Members() []Member {
 // Changed has a value when somebody said something, came or went.
 func (r *Roster) Changed() <-chan struct{} { return r.changed }
 
+// Socket returns what there is to say of the socket by which this member speaks, or hears if it is silent, and whether its interface was asked for by name.
+func (r *Roster) Socket() (s transport.SocketStats, named bool) {
+	if r.source != nil {
+		s = r.source.Stats().Socket
+	} else {
+		s = r.listener.Stats().Socket
+	}
+	return s, r.cfg.Transport.Interface != ""
+}
+
 // Leave says good-bye and ends.
 func (r *Roster) Leave() {
 	if r.source != nil {
