@@ -175,16 +175,28 @@ func TestGaugeFits(t *testing.T) {
 		if used := utf8.RuneCountInString(g.left(width)) + utf8.RuneCountInString(g.right(width)) + minBar + 3; used > width {
 			t.Fatalf("%q and %q leave no room in %d", g.left(width), g.right(width), width)
 		}
+		// The bar does not jump while it fills.
+		later := g
+		later.done, later.rate, later.eta = g.total, flow.Rate(rapid.Int64Range(0, 1e11).Draw(t, "later rate")), time.Duration(rapid.Int64Range(0, 3e12).Draw(t, "later eta"))
+		g.eta, g.repairs, later.repairs, later.loss = min(g.eta, 3e12), g.repairs%1000, rapid.Uint64Range(0, 9999).Draw(t, "later repairs"), rapid.Float64Range(0, 1).Draw(t, "later loss")
+		if a, b := utf8.RuneCountInString(g.left(width)+g.right(width)), utf8.RuneCountInString(later.left(width)+later.right(width)); a != b {
+			t.Fatalf("%q and %q take %d characters, %q and %q %d", g.left(width), g.right(width), a, later.left(width), later.right(width), b)
+		}
 	})
 	g := gauge{name: "photos", done: 43e6, total: 100e6, rate: 112e6, eta: 4 * time.Second, loss: 0.012, repairs: 1234, note: "1 of 2 done"}
 	if got, want := g.line(), "photos 43 % of 100 MB, 112 Mbit/s, 4.0 s left, 1 of 2 done, loss 1.2 %, 1,234 repairs"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if got, want := g.right(60), "112 Mbit/s  4.0 s left  1 of 2 done"; got != want {
+	if got, want := g.right(60), "112 Mbit/s   0:04 left   1 of 2 done"; got != want {
 		t.Errorf("in 60 columns %q, want %q", got, want)
 	}
-	if got := g.right(40); got != "112 Mbit/s  100 MB" {
+	if got := g.right(40); got != "112 Mbit/s " {
 		t.Errorf("in 40 columns %q", got)
+	}
+	for d, want := range map[time.Duration]string{1: "0:01", time.Second: "0:01", 61 * time.Second: "1:01", 59*time.Minute + 59*time.Second + 1: "1:00:00", 125 * time.Minute: "2:05:00"} {
+		if got := clock(d); got != want {
+			t.Errorf("%v is %q, want %q", d, got, want)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rmcast/rmcast/cmd/rmcast/internal/human"
 	"github.com/rmcast/rmcast/cmd/rmcast/internal/roster"
@@ -69,12 +70,15 @@ func (g *groupBoard) look(_ context.Context, now time.Time) error {
 	return nil
 }
 
-func (g *groupBoard) head(now time.Time) string {
-	where := g.to.group.String()
-	if g.to.name != "" {
-		where = g.to.name + "  " + where
+// head is the longest that fits: what matters less goes.
+func (g *groupBoard) head(now time.Time, width int) string {
+	iface, took := g.conn.Info().Interface, clock(now.Sub(g.began).Truncate(time.Second))
+	for _, h := range []string{fmt.Sprintf("%s on %s, %s", g.to.full(), iface, took), fmt.Sprintf("%s on %s, %s", g.to, iface, took), fmt.Sprintf("%s on %s", g.to, iface)} {
+		if utf8.RuneCountInString(h) <= width {
+			return h
+		}
 	}
-	return fmt.Sprintf("%s on %s, %s", where, g.conn.Info().Interface, human.Duration(now.Sub(g.began)))
+	return g.to.String()
 }
 
 func (g *groupBoard) rows(now time.Time) (rows []row) {
@@ -84,12 +88,12 @@ func (g *groupBoard) rows(now time.Time) (rows []row) {
 	for _, s := range slices.Backward(g.w.sessions) { // the newest first
 		r := row{
 			label: s.label, source: s.source.WithZone("").String(), kind: s.whose(), state: s.state(now), rate: "-", packets: human.Number(int64(s.packets)),
-			loss: human.Percent(s.loss()), repairs: human.Number(int64(s.repairs)), receivers: "?",
+			loss: s.lossText(), repairs: human.Number(int64(s.repairs)), receivers: "?",
 		}
 		if !s.source.IsValid() {
 			r.source = "?"
 		}
-		if r.state == "sends" || r.state == "idle" {
+		if (r.state == "sends" || r.state == "idle") && now.Sub(s.since) >= rateAfter {
 			r.rate = human.Rate(s.rate)
 		}
 		if people > 0 {
@@ -122,7 +126,7 @@ func (g *groupBoard) fields(now time.Time) (list []fields) {
 	for _, s := range g.w.sessions {
 		list = append(list, fields{
 			"session": s.label, "tsi": s.tsi.String(), "source": s.source.String(), "kind": s.whose(), "state": s.state(now), "rate": int64(s.rate), "packets": s.packets,
-			"bytes": s.data, "missed": s.missed(), "loss": s.loss(), "repairs": s.repairs, "naks_confirmed": s.ncfs, "receivers": people, "group_size": s.size, "grtt": s.grtt.Seconds(),
+			"bytes": s.data, "missed": s.missed(), "loss": s.lossValue(), "repairs": s.repairs, "naks_confirmed": s.ncfs, "receivers": people, "group_size": s.size, "grtt": s.grtt.Seconds(),
 		})
 	}
 	return list

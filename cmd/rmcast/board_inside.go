@@ -121,7 +121,7 @@ func (c *counted) loss() float64 {
 	return min(c.number("missing_packets_total")/all, 1)
 }
 
-func (b *insideBoard) head(time.Time) string { return "as counted at " + b.url }
+func (b *insideBoard) head(time.Time, int) string { return "as counted at " + b.url }
 
 func (b *insideBoard) rows(time.Time) (rows []row) {
 	for i, c := range b.things {

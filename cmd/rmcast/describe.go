@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -153,9 +154,27 @@ func details(p *wire.Packet) []string {
 		case wire.OptPGMCCFeedback:
 			value = o.PGMCCFeedback
 		case wire.OptPeer:
-			value = o.Peer
+			value = brief(reflect.ValueOf(o.Peer))
 		}
 		lines = append(lines, strings.TrimRight(fmt.Sprintf("%v %+v", x, value), " "))
 	}
 	return lines
+}
+
+// brief writes the fields of a struct that are not zero.
+func brief(v reflect.Value) string {
+	var parts []string
+	for i := range v.NumField() {
+		name, f := v.Type().Field(i).Name, v.Field(i)
+		switch {
+		case f.IsZero():
+		case f.Kind() == reflect.Struct:
+			parts = append(parts, fmt.Sprintf("%s (%s)", name, brief(f)))
+		case f.Kind() == reflect.Bool:
+			parts = append(parts, name)
+		default:
+			parts = append(parts, fmt.Sprintf("%s %v", name, f))
+		}
+	}
+	return strings.Join(parts, ", ")
 }

@@ -82,6 +82,7 @@ type dumper struct {
 	start   time.Time
 	ports   map[uint16]bool // UDP ports on which PGM was seen
 	strange int             // UDP that is not PGM
+	wide    int             // characters of the widest address so far
 }
 
 // live prints what comes to a group.
@@ -92,7 +93,7 @@ func (d *dumper) live(ctx context.Context, a *access, limit time.Duration) error
 	}
 	defer conn.Close()
 	to := a.to
-	d.e.tell.say("ready", fmt.Sprintf("listening to %s (%s) on %s; Ctrl-C ends", to, to.group, conn.Info().Interface), fields{"group": to.group.String(), "interface": conn.Info().Interface})
+	d.e.tell.say("ready", fmt.Sprintf("listening to %s on %s; Ctrl-C ends", to.full(), conn.Info().Interface), fields{"group": to.group.String(), "interface": conn.Info().Interface})
 	inner, cancel := within(ctx, limit)
 	defer cancel()
 	var printErr error
@@ -194,7 +195,7 @@ func (d *dumper) show(h heard) error {
 			d.e.tell.say("broken", "", fields{"at": at, "from": h.from.String(), "to": h.to.String(), "bytes": len(h.b), "why": plain(err)})
 			return d.e.tell.failed()
 		}
-		return d.e.print(fmt.Sprintf("%11.6f ?  %-15s broken: %s (%d B)\n", at, from(h), plain(err), len(h.b)))
+		return d.e.print(d.line(at, "?", from(h).String(), fmt.Sprintf("broken: %s (%d B)", plain(err), len(h.b))))
 	case s == nil:
 		return nil // more sessions than are watched
 	}
@@ -209,15 +210,40 @@ func (d *dumper) show(h heard) error {
 	}
 	var b strings.Builder
 	if isNew {
-		fmt.Fprintf(&b, "%s\n", s)
+		b.WriteString(d.fold("", "  ", s.String()))
 	}
-	fmt.Fprintf(&b, "%11.6f %-2s %-15s %s\n", at, s.label, from(h), describe(p))
+	b.WriteString(d.line(at, s.label, from(h).String(), describe(p)))
 	if d.verbose {
+		indent := strings.Repeat(" ", 15)
+		if d.narrow() {
+			indent = "    "
+		}
 		for _, l := range details(p) {
-			fmt.Fprintf(&b, "%15s%s\n", "", l)
+			b.WriteString(d.fold(indent, indent+"  ", l))
 		}
 	}
 	return d.e.print(b.String())
+}
+
+// line is that of a packet. A narrow terminal has no room for its address.
+func (d *dumper) line(at float64, label, from, text string) string {
+	d.wide = max(d.wide, 15, len(from))
+	head := fmt.Sprintf("%11.6f %-2s %-*s ", at, label, d.wide, from)
+	if d.narrow() {
+		head = fmt.Sprintf("%8.3f %-2s ", at, label)
+	}
+	return d.fold(head, strings.Repeat(" ", len(head)), text)
+}
+
+// narrow reports whether somebody looks at a screen on which the lines of packets would not fit.
+func (d *dumper) narrow() bool { return d.e.outTTY && d.e.width() < d.wide+56 }
+
+// fold writes a line, on a terminal in as many as it takes.
+func (d *dumper) fold(head, indent, text string) string {
+	if d.e.outTTY {
+		text = human.Wrap(text, max(d.e.width()-max(len(head), len(indent)), 12), indent)
+	}
+	return head + text + "\n"
 }
 
 // from is the address that a datagram came from.

@@ -125,7 +125,7 @@ func (p *pinger) take(h heard) bool {
 
 // rounds asks again and again.
 func (p *pinger) rounds(ctx context.Context) error {
-	p.e.tell.say("ready", fmt.Sprintf("asking who is in %s (%s) on %s; Ctrl-C ends", p.to, p.to.group, p.conn.Info().Interface), fields{"group": p.to.group.String(), "interface": p.conn.Info().Interface})
+	p.e.tell.say("ready", fmt.Sprintf("asking who is in %s on %s; Ctrl-C ends", p.to.full(), p.conn.Info().Interface), fields{"group": p.to.group.String(), "interface": p.conn.Info().Interface})
 	known := map[string]bool{}
 	pause := time.NewTicker(p.every)
 	defer pause.Stop()
@@ -181,68 +181,29 @@ func (p *pinger) tellNew(known map[string]bool) {
 	}
 }
 
+// The tables of who is there: members of the roster, and sources.
+var (
+	memberColumns = []column{{title: "WHO", least: 8}, {title: "ADDRESS", rank: 3, least: 15}, {title: "DOES", rank: 4}, {title: "RTT", rank: 1, right: true}, {title: "LOSS TO", rank: 2, right: true}, {title: "LOSS FROM", rank: 5, right: true}}
+	sourceColumns = []column{{title: "SOURCE", least: 15}, {title: "KIND", rank: 3}, {title: "RTT", rank: 1, right: true}, {title: "LOSS", rank: 2, right: true}, {title: "TSI", rank: 4, least: 15}}
+)
+
 // result prints who is there.
 func (p *pinger) result(ctx context.Context) error {
-	host := min(max(p.e.width()-58, 8), 30) // the width of the first column
-	members, sources := p.memberTable(host), p.sourceTable(host)
+	members, sources := p.members(), p.answers()
 	switch {
-	case members+sources == "":
+	case len(members)+len(sources) == 0:
 		return p.nobody(ctx)
 	case p.e.json:
 		return p.e.tell.failed()
-	case members != "" && sources != "":
-		sources = "\n" + sources
 	}
-	return p.e.print(members + sources)
-}
-
-// memberTable lists the members of the roster; empty if there are none.
-func (p *pinger) memberTable(host int) string {
-	var b strings.Builder
-	for _, m := range p.roster.Members() {
-		if m.Gone {
-			continue
+	var blocks []string
+	width := p.e.width()
+	for _, lines := range [][]string{layout(width, memberColumns, members), layout(width, sourceColumns, sources)} {
+		if len(lines) > 1 {
+			blocks = append(blocks, strings.Join(lines, "\n")+"\n")
 		}
-		if b.Len() == 0 {
-			fmt.Fprintf(&b, "%-*s %-15s %-9s %9s %7s %7s\n", host, "WHO", "ADDRESS", "DOES", "RTT", "LOSS TO", "FROM")
-		}
-		rtt, to, from := "-", "-", human.Percent(m.Missed)
-		if m.Pinged {
-			rtt, to = human.Duration(m.Least), human.Percent(m.Lost)
-		}
-		fmt.Fprintf(&b, "%-*s %-15s %-9s %9s %7s %7s\n", host, human.Cut(m.Host, host), m.Addr.WithZone(""), human.Cut(m.Role, 9), rtt, to, from)
-		p.json("member", fields{"host": m.Host, "addr": m.Addr.String(), "role": m.Role, "state": m.State, "rtt": m.Least.Seconds(), "answers": m.Pinged, "loss_to": m.Lost, "loss_from": m.Missed})
 	}
-	return b.String()
-}
-
-// sourceTable lists the sources; empty if there are none.
-func (p *pinger) sourceTable(host int) string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var b strings.Builder
-	for _, s := range p.w.sessions {
-		if !s.source.IsValid() {
-			continue
-		}
-		if b.Len() == 0 {
-			fmt.Fprintf(&b, "%-*s %-15s %-9s %9s %7s\n", host, "SOURCE (TSI)", "ADDRESS", "KIND", "RTT", "LOSS")
-		}
-		q := p.sources[s.label]
-		if q == nil {
-			q = &pinged{}
-		}
-		rtt := "no answer"
-		switch {
-		case q.answers > 0:
-			rtt = human.Duration(q.median())
-		case s.ended:
-			rtt = "ended"
-		}
-		fmt.Fprintf(&b, "%-*s %-15s %-9s %9s %7s\n", host, human.Cut(s.tsi.String(), host), s.source.WithZone(""), s.whose(), rtt, human.Percent(s.loss()))
-		p.json("source", fields{"tsi": s.tsi.String(), "addr": s.source.String(), "kind": s.whose(), "rtt": q.median().Seconds(), "answers": q.answers, "asked": q.rounds, "loss": s.loss(), "packets": s.packets})
-	}
-	return b.String()
+	return p.e.print(strings.Join(blocks, "\n"))
 }
 
 // nobody looks for the reason of silence.
@@ -250,12 +211,63 @@ func (p *pinger) nobody(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ended(ctx)
 	}
-	p.e.tell.say("nobody", fmt.Sprintf("nobody answers in %s (%s). What there is to say about this machine:", p.to, p.to.group), nil)
+	p.e.tell.say("nobody", fmt.Sprintf("nobody answers in %s. What there is to say about this machine:", p.to.full()), nil)
 	if err := p.examine(ctx); err != nil {
 		return err
 	}
 	return &failure{exitNobody, "nobody answered in " + p.to.String(), fmt.Sprintf("Run rmcast ping %s on another machine at the same time: two of them find each other. If they do not, what is said above holds for that one too; "+
 		"then look at what is between: a firewall there (allow UDP to %s), another network or VLAN (-hops), Wi-Fi with client isolation, a switch that snoops without a querier.", quote(p.to.given), p.to.group.Addr().WithZone("")), nil}
+}
+
+// members are the rows of the roster.
+func (p *pinger) members() (rows [][]string) {
+	for _, m := range p.roster.Members() {
+		if m.Gone && !m.Pinged {
+			continue
+		}
+		does := m.Role
+		if m.Gone {
+			does = "left"
+		}
+		rtt, to := "-", "-"
+		f := fields{"host": m.Host, "addr": m.Addr.String(), "role": m.Role, "gone": m.Gone, "state": m.State, "rtt": nil, "answers": m.Pinged, "loss_to": nil, "loss_from": m.Missed}
+		if m.Pinged {
+			rtt, to = human.Duration(m.Least), human.Percent(m.Lost)
+			f["rtt"], f["loss_to"] = m.Least.Seconds(), m.Lost
+		}
+		rows = append(rows, []string{m.Host, m.Addr.WithZone("").String(), does, rtt, to, human.Percent(m.Missed)})
+		p.json("member", f)
+	}
+	return rows
+}
+
+// answers are the rows of the sources.
+func (p *pinger) answers() (rows [][]string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.w.sessions {
+		if !s.source.IsValid() {
+			continue
+		}
+		q := p.sources[s.label]
+		if q == nil {
+			q = &pinged{}
+		}
+		rtt := "no answer"
+		f := fields{"tsi": s.tsi.String(), "addr": s.source.String(), "kind": s.whose(), "rtt": nil, "answers": q.answers, "asked": q.rounds, "loss": s.lossValue(), "packets": s.packets}
+		switch {
+		case q.answers > 0:
+			rtt = human.Duration(q.median())
+			f["rtt"] = q.median().Seconds()
+		case s.ended:
+			rtt = "ended"
+		case q.rounds == 0:
+			rtt = "not asked"
+		}
+		rows = append(rows, []string{s.source.WithZone("").String(), s.whose(), rtt, s.lossText(), s.tsi.String()})
+		p.json("source", f)
+	}
+	return rows
 }
 
 // json tells something to programs alone.

@@ -17,6 +17,7 @@ import (
 // gauge is what there is to say about how far something is.
 type gauge struct {
 	name        string
+	wide        int   // characters that the name takes at least
 	done, total int64 // bytes; total 0: not known
 	rate        flow.Rate
 	eta         time.Duration // 0: not known
@@ -34,26 +35,53 @@ func (g *gauge) share() float64 {
 }
 
 // left is what stands before the bar, and right what stands behind it, so that both and a bar of at least minBar fit the width: what matters less gives way.
+// Both keep their width while it fills.
 const minBar = 8
 
 func (g *gauge) left(width int) string {
-	return human.Cut(g.name, max(width/4, 6)) + " " + human.Percent(g.share())
+	most := max(width/4, 6)
+	return fmt.Sprintf("%-*s %6s", min(g.wide, most), human.Cut(g.name, most), human.Percent(g.share()))
 }
 
+// right has a slot for each part, as wide while the part grows or is not there yet: the bar stays as long as it is.
 func (g *gauge) right(width int) string {
-	room := width - utf8.RuneCountInString(g.left(width)) - minBar - 3
-	text := ""
-	for _, part := range g.parts() {
-		if part == "" {
-			continue
-		}
-		longer := strings.TrimLeft(text+"  "+part, " ")
-		if utf8.RuneCountInString(longer) > room {
-			continue
-		}
-		text = longer
+	loss, repairs := "", ""
+	if g.loss > 0 {
+		loss = "loss " + human.Percent(g.loss)
 	}
-	return text
+	if g.repairs > 0 {
+		repairs = human.Number(int64(g.repairs)) + " repairs"
+	}
+	rate, left := "", ""
+	if g.rate > 0 {
+		rate = human.Rate(g.rate)
+	}
+	if g.eta > 0 {
+		left = clock(g.eta) + " left"
+	}
+	room := width - utf8.RuneCountInString(g.left(width)) - minBar - 3
+	var parts []string
+	for _, part := range []struct {
+		text string
+		slot int
+	}{{rate, 11}, {left, 10}, {g.note, 0}, {loss, 11}, {repairs, 13}, {human.Bytes(g.total), 0}} {
+		slot := max(part.slot, utf8.RuneCountInString(part.text))
+		if slot == 0 || slot > room {
+			continue
+		}
+		room -= slot + 2
+		parts = append(parts, part.text+strings.Repeat(" ", slot-utf8.RuneCountInString(part.text)))
+	}
+	return strings.Join(parts, "  ")
+}
+
+// clock writes a time that is left: 0:04, 3:20, 2:05:00. The last second lasts until it is over.
+func clock(d time.Duration) string {
+	s := int64((d + time.Second - 1) / time.Second)
+	if s < 3600 {
+		return fmt.Sprintf("%d:%02d", s/60, s%60)
+	}
+	return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
 }
 
 // parts are what there is to say behind the bar, the most important first.
@@ -140,6 +168,7 @@ type progress struct {
 	mu   sync.Mutex
 	g    gauge
 	told time.Time
+	wide int // characters of the longest name so far
 	all  *mpb.Progress
 	bar  *mpb.Bar
 }
@@ -148,6 +177,8 @@ func newProgress(e *env) *progress { return &progress{e: e, told: time.Now()} }
 
 // show shows how far it is.
 func (p *progress) show(g gauge) {
+	p.wide = max(p.wide, utf8.RuneCountInString(g.name))
+	g.wide = p.wide
 	p.mu.Lock()
 	p.g = g
 	p.mu.Unlock()

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 
@@ -61,7 +60,7 @@ type top struct {
 // board is where what is shown comes from.
 type board interface {
 	look(ctx context.Context, now time.Time) error // brings it up to date; errOver: there will be no more
-	head(now time.Time) string
+	head(now time.Time, width int) string          // one that fits the width, if there is any
 	rows(now time.Time) []row
 	fields(now time.Time) []fields // the same for programs
 }
@@ -114,7 +113,14 @@ func (t *top) loop(ctx context.Context, screen bool) error {
 		}
 		select {
 		case <-ctx.Done():
-			return nil
+			if screen || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return nil
+			}
+			now = time.Now()
+			if err := t.board.look(ctx, now); err != nil {
+				return err
+			}
+			return t.show(now, screen) // the last, and with a short -for the only one
 		case <-ticks.C:
 		}
 	}
@@ -138,66 +144,28 @@ func (t *top) show(now time.Time, screen bool) error {
 // row is what is shown of a session.
 type row struct{ label, source, kind, state, rate, packets, loss, repairs, receivers string }
 
-// columns are shown as far as there is room, in this order of importance; the order on the screen is that of the list.
-var columns = []struct {
-	title string
-	width int
-	of    func(*row) string
-	rank  int
-}{
-	{"", 2, func(r *row) string { return r.label }, 0},
-	{"SOURCE", 15, func(r *row) string { return r.source }, 1},
-	{"KIND", 6, func(r *row) string { return r.kind }, 8},
-	{"STATE", 6, func(r *row) string { return r.state }, 5},
-	{"RATE", 11, func(r *row) string { return r.rate }, 2},
-	{"PACKETS", 11, func(r *row) string { return r.packets }, 6},
-	{"LOSS", 6, func(r *row) string { return r.loss }, 3},
-	{"REPAIRS", 9, func(r *row) string { return r.repairs }, 4},
-	{"RECEIVERS", 9, func(r *row) string { return r.receivers }, 7},
+// columns are shown as far as there is room.
+var columns = []column{
+	{title: "", width: 1}, {title: "SOURCE", rank: 1, width: 12, least: 15}, {title: "KIND", rank: 8, width: 6}, {title: "STATE", rank: 5, width: 6}, {title: "RATE", rank: 2, right: true, width: 11},
+	{title: "PACKETS", rank: 6, right: true, width: 9}, {title: "LOSS", rank: 3, right: true, width: 6}, {title: "REPAIRS", rank: 4, right: true, width: 7}, {title: "RECEIVERS", rank: 7, right: true},
+}
+
+func (r *row) cells() []string {
+	return []string{r.label, r.source, r.kind, r.state, r.rate, r.packets, r.loss, r.repairs, r.receivers}
 }
 
 // table is the screen, of at most height lines of width characters.
 func (t *top) table(now time.Time, width, height int) string {
-	lines := []string{human.Cut(t.board.head(now), width)}
+	lines := []string{human.Cut(t.board.head(now, width), width)}
 	rows := t.board.rows(now)
 	if len(rows) == 0 {
 		lines = append(lines, human.Cut("nobody sends here yet", width))
 		return strings.Join(lines, "\n") + "\n"
 	}
-	shown := fit(width)
-	line := func(text func(column int) string) {
-		var b strings.Builder
-		for _, c := range shown {
-			fmt.Fprintf(&b, "%-*s ", columns[c].width, human.Cut(text(c), columns[c].width))
-		}
-		lines = append(lines, strings.TrimRight(b.String(), " "))
+	var cells [][]string
+	for i := range rows[:min(len(rows), max(height-2, 0))] {
+		cells = append(cells, rows[i].cells())
 	}
-	line(func(c int) string { return columns[c].title })
-	for i := range rows {
-		if len(lines) == height {
-			break
-		}
-		line(func(c int) string { return columns[c].of(&rows[i]) })
-	}
+	lines = append(lines, layout(width, columns, cells)...)
 	return strings.Join(lines, "\n") + "\n"
-}
-
-// fit returns the columns that fit a width, the most important of them, in the order of the screen.
-func fit(width int) (shown []int) {
-	used := 0
-	take := map[int]bool{}
-	for rank := range len(columns) {
-		for i, c := range columns {
-			if c.rank == rank && used+c.width <= width {
-				take[i] = true
-				used += c.width + 1
-			}
-		}
-	}
-	for i := range columns {
-		if take[i] {
-			shown = append(shown, i)
-		}
-	}
-	return shown
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/rmcast/rmcast/cmd/rmcast/internal/human"
 	"github.com/rmcast/rmcast/dgram"
 	"github.com/rmcast/rmcast/flow"
 	"github.com/rmcast/rmcast/seq"
@@ -74,6 +75,7 @@ type watched struct {
 	dest      uint16         // PGM data-destination port
 	own       bool           // of this library
 	since, at time.Time      // first and last packet
+	sent      time.Time      // last of its data
 	packets   uint64         // ODATA
 	repairs   uint64         // RDATA, parity included
 	naks      uint64         // NAKs seen
@@ -109,6 +111,22 @@ func (s *watched) loss() float64 {
 	return float64(s.missed()) / float64(uint64(s.lead.Sub(s.first))+1)
 }
 
+// lossText is loss for people: that of a source whose data nobody has seen is not known.
+func (s *watched) lossText() string {
+	if s.packets == 0 {
+		return "-"
+	}
+	return human.Percent(s.loss())
+}
+
+// lossValue is loss for programs: nil if it is not known.
+func (s *watched) lossValue() any {
+	if s.packets == 0 {
+		return nil
+	}
+	return s.loss()
+}
+
 // state says in a word what the session does.
 func (s *watched) state(now time.Time) string {
 	switch {
@@ -118,7 +136,7 @@ func (s *watched) state(now time.Time) string {
 		return "ended"
 	case now.Sub(s.at) > 10*time.Second:
 		return "silent"
-	case s.rate > 0 && now.Sub(s.at) < 2*time.Second && s.packets > 0:
+	case !s.sent.IsZero() && now.Sub(s.sent) < 2*time.Second:
 		return "sends"
 	}
 	return "idle"
@@ -176,6 +194,7 @@ func (w *watcher) add(h heard) (p *wire.Packet, s *watched, isNew bool, err erro
 	case wire.TypeODATA:
 		if p.Flags&wire.FlagParity != 0 {
 			s.repairs++
+			s.sent = h.at
 			break
 		}
 		if s.packets == 0 {
@@ -188,9 +207,10 @@ func (w *watcher) add(h heard) (p *wire.Packet, s *watched, isNew bool, err erro
 			s.packets++
 		}
 		s.data += uint64(len(p.Payload))
-		s.trail = p.Trail
+		s.trail, s.sent = p.Trail, h.at
 	case wire.TypeRDATA:
 		s.repairs++
+		s.sent = h.at
 	case wire.TypeNCF:
 		s.ncfs++
 	}
@@ -230,6 +250,7 @@ func (w *watcher) session(p *wire.Packet, h heard) (s *watched, isNew bool) {
 		return nil, false
 	}
 	s = &watched{label: label(len(w.sessions)), tsi: tsi, since: h.at}
+	s.rates.add(h.at, 0)
 	if !p.Type.Upstream() {
 		s.source, s.group = h.from.Addr(), h.to
 	}
@@ -247,9 +268,15 @@ func label(i int) string {
 	return s
 }
 
+// rateAfter is how long a session has to be known before it has a rate: that of a moment says nothing.
+const rateAfter = 300 * time.Millisecond
+
 // tick brings the rates up to date.
 func (w *watcher) tick(now time.Time) {
 	for _, s := range w.sessions {
+		if now.Sub(s.since) < rateAfter {
+			continue
+		}
 		s.rate = s.rates.add(now, int64(min(s.bytes, math.MaxInt64)))
 	}
 }
