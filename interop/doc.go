@@ -21,6 +21,7 @@
 //	our packets   ──▶ tshark                         all PGM, no bad checksum, nothing malformed, parity included
 //
 // all of it over IPv4 and IPv6. One control sends parity under the session's own data-destination port: it ends OpenPGM's receiver.
+// That the command's ping, top and dump know sources of OpenPGM and ZeroMQ is shown in cmd/rmcast, under the same tag.
 //
 // TestStranger needs no peer and no tag: in the simulator, a receiver that is kept from all that is under the port of parity has
 // everything in the end.
