@@ -283,9 +283,9 @@ func (k *cat) write(ctx context.Context, session *transport.Receiver) error {
 			return ended(ctx)
 		case errors.As(err, &loss):
 			lost += loss.Lost.Len()
-			k.e.tell.warn("loss", fmt.Sprintf("%s are missing after %s: %s", human.Count(loss.Lost.Len(), "packet"), human.Bytes(total), plain(err)), fields{"packets": loss.Lost.Len(), "after": total})
+			k.e.tell.warn("loss", fmt.Sprintf("%s %s missing after %s: %s%s", human.Count(loss.Lost.Len(), "packet"), plural(loss.Lost.Len(), "is", "are"), human.Bytes(total), plain(err), noData(total, lost)), fields{"packets": loss.Lost.Len(), "after": total})
 		case err == io.EOF && lost > 0:
-			return fail(nil, "This machine was too slow, joined late, or was cut off: have the sender use a lower -rate.", "the stream has ended and is not whole: %s are missing", human.Count(lost, "packet"))
+			return incomplete(total, lost)
 		case err == io.EOF:
 			k.e.tell.say("done", "received "+human.Bytes(total), fields{"bytes": total})
 			return nil

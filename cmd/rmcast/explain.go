@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/rmcast/rmcast/carousel"
+	"github.com/rmcast/rmcast/cmd/rmcast/internal/human"
 	"github.com/rmcast/rmcast/transport"
 )
 
@@ -102,6 +103,23 @@ func advice(err error) string {
 		return "Take another directory, or replace it with -replace."
 	}
 	return ""
+}
+
+// incomplete is the failure of a stream that has ended, of which total bytes have come and so many packets have not.
+func incomplete(total int64, lost int) error {
+	do := "This machine was too slow, joined late, or was cut off: have the sender use a lower -rate."
+	if total == 0 {
+		do = "The sender was heard, and none of its data: its packets may be larger than the way to here takes. Have it send with -mtu 1280."
+	}
+	return fail(nil, do, "the stream has ended and is not whole: %s %s missing", human.Count(lost, "packet"), plural(lost, "is", "are"))
+}
+
+// noData adds what may be behind it to the word of a loss, if nothing but losses has come.
+func noData(total int64, lost int) string {
+	if total > 0 || lost < 16 {
+		return ""
+	}
+	return "; none of its data has come: its packets may be larger than the way to here takes (-mtu 1280 there)"
 }
 
 // ended is the error of a command whose context ended: the signal, or the context's own.

@@ -52,6 +52,19 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// A stream that is not whole has one of two reasons.
+func TestIncomplete(t *testing.T) {
+	if err := incomplete(1000, 1).Error(); !strings.Contains(err, "1 packet is missing") || !strings.Contains(err, "lower -rate") {
+		t.Error(err)
+	}
+	if err := incomplete(0, 20).Error(); !strings.Contains(err, "20 packets are missing") || !strings.Contains(err, "-mtu 1280") {
+		t.Error(err)
+	}
+	if noData(0, 15)+noData(1, 1000) != "" || noData(0, 16) == "" {
+		t.Error("a late receiver is told of the MTU, or nobody is")
+	}
+}
+
 // A wrong interface is named before anything is done, with those that there are.
 func TestWrongInterface(t *testing.T) {
 	code, _, stderr := bare(t, "recv", "demo", t.TempDir(), "-interface", "nope")
