@@ -195,7 +195,7 @@ func (k *cat) receive(ctx context.Context) error {
 		return err
 	}
 	defer l.Close()
-	session, end, err := k.first(ctx, l)
+	session, end, err := k.first(ctx, l, r)
 	if err != nil {
 		return err
 	}
@@ -216,13 +216,16 @@ func (k *cat) receive(ctx context.Context) error {
 }
 
 // first waits for the first sender.
-func (k *cat) first(ctx context.Context, l *transport.Listener) (session *transport.Receiver, end func(), err error) {
+func (k *cat) first(ctx context.Context, l *transport.Listener, r *roster.Roster) (session *transport.Receiver, end func(), err error) {
 	if k.wait > 0 {
 		_ = l.SetDeadline(time.Now().Add(k.wait))
 	}
 	stop := context.AfterFunc(ctx, func() { _ = l.SetDeadline(time.Unix(0, 1)) })
 	defer stop()
-	hint := time.AfterFunc(hintSoon, func() { k.waiting("rmcast cat -send") })
+	hint := time.AfterFunc(hintSoon, func() {
+		k.e.doubts(k.to, r)
+		k.waiting("rmcast cat -send")
+	})
 	defer hint.Stop()
 	session, end, err = k.accept(l)
 	switch {

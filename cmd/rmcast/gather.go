@@ -42,6 +42,7 @@ func (g *gathering) wait(ctx context.Context) error {
 		case <-ctx.Done():
 			return ended(ctx)
 		case <-give:
+			g.e.doubts(g.to, g.roster)
 			return g.nobody(g.give)
 		case <-hint:
 			g.e.doubts(g.to, g.roster)

@@ -24,6 +24,7 @@ import (
 const (
 	asItIs     = "as it is"
 	withoutRaw = "without CAP_NET_RAW"
+	asDesk     = "on a machine called desk"
 	jumping    = "with a clock that jumps an hour on by SIGUSR1, two back by SIGUSR2"
 )
 
@@ -35,6 +36,11 @@ func prepared(how string) {
 	var err error
 	switch how {
 	case asItIs:
+	case asDesk:
+		runtime.LockOSThread() // it alone is called so; main begins on it, and asks for the name there
+		if err = unix.Unshare(unix.CLONE_NEWUTS); err == nil {
+			err = unix.Sethostname([]byte("desk"))
+		}
 	case withoutRaw:
 		// A thread that executes a program hands on what it has left, and root gets what the bounding set has.
 		runtime.LockOSThread()

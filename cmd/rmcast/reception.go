@@ -29,6 +29,7 @@ func (r *receiver) follow(ctx context.Context) error {
 			return ended(ctx)
 		case <-give:
 			if !w.heard() {
+				r.e.doubts(r.to, r.roster)
 				return r.noSender("rmcast send FILE", r.wait)
 			}
 			give = until(r.wait)

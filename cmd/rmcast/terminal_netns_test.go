@@ -196,7 +196,7 @@ func sit(t *testing.T, l *netem.Lab, n netem.Node, dir string, width int, args .
 	}
 	defer tty.Close()
 	s := &seat{terminal: newTerminal(width, 24), t: t, args: args, keys: keys, cmd: exec.Command("/proc/self/exe", args...), ended: make(chan struct{}), screen: make(chan struct{})}
-	s.cmd.Env, s.cmd.Dir = append(os.Environ(), asCommand+"="+asItIs, "TERM=xterm"), dir
+	s.cmd.Env, s.cmd.Dir = append(os.Environ(), asCommand+"="+asDesk, "TERM=xterm"), dir // a long name would not fit 40 columns
 	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = tty, tty, tty
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	if err := l.Start(n, s.cmd); err != nil {
@@ -307,7 +307,7 @@ func TestTerminal(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			ping.wait(exitOK, "WHO", "SOURCE", "rmcast")
+			ping.wait(exitOK, "WHO", "desk", "SOURCE", "10.77.0.1")
 			top.wait(exitInterrupted, "SOURCE", "10.77.0.1", "rmcast: stopped")
 		})
 	}
