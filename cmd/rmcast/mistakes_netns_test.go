@@ -280,6 +280,30 @@ func alive(c *child) bool {
 	}
 }
 
+// until waits until the command has said a text, and still runs.
+func (c *child) until(text string) {
+	c.t.Helper()
+	limit := time.After(soon)
+	for !strings.Contains(flat(&c.err), text) && !strings.Contains(flat(&c.out), text) {
+		select {
+		case <-c.ended:
+			c.t.Fatalf("%q has ended and not said %q", c.args, text)
+		case <-limit:
+			c.t.Fatalf("%q does not say %q", c.args, text)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// stop interrupts the command as Ctrl-C does.
+func (c *child) stop() {
+	c.t.Helper()
+	if err := c.cmd.Process.Signal(os.Interrupt); err != nil {
+		c.t.Error(err)
+	}
+	c.wait(exitInterrupted)
+}
+
 // change changes something in a node by netlink.
 func change(t *testing.T, l *netem.Lab, n netem.Node, f func(h *netlink.Handle) error) {
 	t.Helper()
