@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	"time"
 
 	"golang.org/x/term"
 
@@ -43,6 +44,9 @@ type signalled struct{ signal os.Signal }
 
 func (s *signalled) Error() string { return "stopped by a signal: " + s.signal.String() }
 
+// echoed is how long the terminal may take to show the ^C that it made a signal of.
+const echoed = 5 * time.Millisecond
+
 // systemEnv is the process's world. stop ends the watch over signals.
 func systemEnv() (e *env, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -53,6 +57,10 @@ func systemEnv() (e *env, stop func()) {
 		s, ok := <-signals
 		if !ok {
 			return
+		}
+		if s == os.Interrupt && isTerminal(os.Stderr) {
+			time.Sleep(echoed)
+			_, _ = io.WriteString(os.Stderr, "\r\x1b[K") // the terminal's ^C: what is told next begins a line
 		}
 		cancel(&signalled{s})
 		if _, ok = <-signals; ok { // twice: he means it
