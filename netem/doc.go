@@ -38,7 +38,8 @@
 //
 // A [Lab] is the same network without Links: a sender and receivers in network namespaces of their own, joined by a bridge, with
 // a shaped link and with losses made by the packet filter, at the speed of the kernel; [Lab.SetQdisc] puts the kernel's own netem
-// on its links where there is one. Lab and Relay need root or an unprivileged user namespace; [Available] says whether there is
+// on its links where there is one. [Lab.SetRate] gives a node a link of its own speed, and with LabConfig.Snooping a group loads only the
+// links of those who have joined it: a Relay sends every group to all. Lab and Relay need root or an unprivileged user namespace; [Available] says whether there is
 // either. The namespaces have no names: they are gone when the process is, however it ends.
 //
 // # What it is not

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"time"
 )
 
 // LabConfig describes a [Lab]. The zero value is one receiver on an unshaped, lossless link with offloads.
@@ -27,6 +28,10 @@ type LabConfig struct {
 	// Wire turns the offloads of the sender's link off, so that runs are cut into packets before the bridge as on a real wire.
 	// Without it a run crosses as one unit, and Loss loses all of it.
 	Wire bool
+	// Snooping makes the bridge a switch that sends a group only to the nodes that have joined it, as their kernels say by MLD and IGMP. It stops
+	// as soon as one says that it leaves ("fast leave"), or has not answered for 260 s; it asks every 125 s. As on such a switch, 224.0.0.0/24 and
+	// ff02::1 go to all, and reports end at the bridge: nobody, and so no source, hears another's. False: every group goes to all.
+	Snooping bool
 	// LinkLocalOnly leaves the nodes without IPv4 and without any IPv6 address but the link-local one.
 	LinkLocalOnly bool
 	// MTU of all links in bytes. 0 means 1500.
@@ -49,6 +54,11 @@ const (
 	maxReceivers      = 4000
 	defaultBurstBytes = 80 << 10
 	defaultQueueBytes = 16 << 20
+
+	// Of the shaper of SetRate.
+	linkBurst   = 2 * time.Millisecond
+	linkQueue   = 20 * time.Millisecond
+	linkPackets = 32
 )
 
 func (n Node) String() string {
@@ -75,6 +85,12 @@ func (n Node) in6(prefix uint16) netip.Addr {
 	return netip.AddrFrom16([16]byte{0: byte(prefix >> 8), 1: byte(prefix), 14: byte(h >> 8), 15: byte(h)})
 }
 
+// solicitedNode returns the group in which whoever has addr hears neighbours that look for it.
+func solicitedNode(addr netip.Addr) netip.Addr {
+	a := addr.As16()
+	return netip.AddrFrom16([16]byte{0: 0xff, 1: 0x02, 11: 1, 12: 0xff, 13: a[13], 14: a[14], 15: a[15]})
+}
+
 // host is the node's number in addresses.
 func (n Node) host() int {
 	if n == Sender {
@@ -87,7 +103,7 @@ func (n Node) host() int {
 type LabCounters struct {
 	// Of the interface. Bytes are those of Ethernet frames without checksum; a run that crosses whole is one packet with one header.
 	RxPackets, RxBytes, TxPackets, TxBytes, RxDropped, TxDropped uint64
-	// QueueDrops counts packets that the shaper's full queue dropped.
+	// QueueDrops counts packets that full queues of shapers dropped: the sender's, and that of [Lab.SetRate].
 	QueueDrops uint64
 	// Offered counts the packets to which a loss above 0 was applied, Lost those of them that it lost. ICMP, ICMPv6, IGMP
 	// and ARP are never lost.

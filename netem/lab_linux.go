@@ -163,6 +163,9 @@ func (l *Lab) devices(n Node) (up, down device, err error) {
 	return device{ns, LabInterface}, device{l.bridge, portName(n)}, nil
 }
 
+// bridgeName is the bridge's interface, in its own namespace.
+const bridgeName = "br0"
+
 // portName is the bridge's end of a node's link.
 func portName(n Node) string { return "p" + strconv.Itoa(int(n)+1) }
 
@@ -224,9 +227,8 @@ func (l *Lab) makeBridge() error {
 		return fmt.Errorf("socket(AF_NETLINK, NETLINK_ROUTE): %w", err)
 	}
 	defer h.Close()
-	snooping := false
-	bridge := &netlink.Bridge{LinkAttrs: netlink.NewLinkAttrs(), MulticastSnooping: &snooping}
-	bridge.Name = "br0"
+	bridge := &netlink.Bridge{LinkAttrs: netlink.NewLinkAttrs(), MulticastSnooping: &l.cfg.Snooping}
+	bridge.Name = bridgeName
 	if !l.relay {
 		if err := h.LinkAdd(bridge); err != nil {
 			return fmt.Errorf("rtnetlink: add a link of kind bridge: %w", err)
@@ -246,6 +248,11 @@ func (l *Lab) makeBridge() error {
 		if err := h.LinkSetUp(veth); err != nil {
 			return fmt.Errorf("rtnetlink: set %s up: %w", attrs.Name, err)
 		}
+		if l.cfg.Snooping {
+			if err := h.LinkSetFastLeave(veth, true); err != nil {
+				return fmt.Errorf("rtnetlink: set fast leave of %s: %w", attrs.Name, err)
+			}
+		}
 	}
 	if l.cfg.Wire && !l.relay { // a Relay sends packets on as they came
 		return inside(l.bridge, func() error { return offloadsOff(portName(Sender)) })
@@ -262,6 +269,11 @@ func (l *Lab) await() error {
 	defer h.Close()
 	for i := range l.nodes {
 		if _, err := running(h, portName(Node(i-1))); err != nil {
+			return fmt.Errorf("netem: bridge: %w", err)
+		}
+	}
+	if l.cfg.Snooping {
+		if err := l.snoop(h); err != nil {
 			return fmt.Errorf("netem: bridge: %w", err)
 		}
 	}

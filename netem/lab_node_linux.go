@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -57,7 +58,7 @@ func (l *Lab) makeNode(n Node) error {
 		return err
 	}
 	if n == Sender && l.cfg.Rate > 0 {
-		return l.shape(h, eth)
+		return shape(h, eth, l.cfg.Rate, l.cfg.BurstBytes, l.cfg.QueueBytes)
 	}
 	return nil
 }
@@ -80,14 +81,13 @@ func running(h *netlink.Handle, name string) (netlink.Link, error) {
 // solicited waits until the current thread's namespace hears neighbours that look for addr. The kernel joins that group some time
 // after it took the address; a question that comes before is lost, and repeated after a second only.
 func solicited(addr netip.Addr) error {
-	low := addr.As16()
-	group := fmt.Sprintf("ff0200000000000000000001ff%x", low[13:])
+	group := fmt.Appendf(nil, "%x", solicitedNode(addr).As16())
 	for start := time.Now(); ; time.Sleep(time.Millisecond) {
 		joined, err := os.ReadFile("/proc/thread-self/net/igmp6")
 		switch {
 		case err != nil:
 			return err
-		case bytes.Contains(joined, []byte(group)):
+		case bytes.Contains(joined, group):
 			return nil
 		case time.Since(start) > 2*time.Second:
 			return fmt.Errorf("the group by which neighbours find %v is not joined after 2 s", addr)
@@ -126,19 +126,60 @@ func ipNet(p netip.Prefix) *net.IPNet {
 }
 
 // shape gives the interface a token bucket.
-func (l *Lab) shape(h *netlink.Handle, eth netlink.Link) error {
-	rate := max(1, uint64(l.cfg.Rate)/8) // bytes/s
+func shape(h *netlink.Handle, link netlink.Link, bitRate int64, burstBytes, queueBytes int) error {
+	rate := max(1, uint64(bitRate)/8) // bytes/s
 	tbf := &netlink.Tbf{
 		QdiscAttrs: netlink.QdiscAttrs{
-			LinkIndex: eth.Attrs().Index, Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT,
+			LinkIndex: link.Attrs().Index, Handle: netlink.MakeHandle(1, 0), Parent: netlink.HANDLE_ROOT,
 		},
-		Rate: rate, Limit: uint32(l.cfg.QueueBytes),
-		Buffer: netlink.Xmittime(rate, uint32(l.cfg.BurstBytes)), // a time in ticks, not bytes
+		Rate: rate, Limit: uint32(queueBytes),
+		Buffer: netlink.Xmittime(rate, uint32(burstBytes)), // a time in ticks, not bytes
 	}
 	if err := h.QdiscAdd(tbf); err != nil {
 		return fmt.Errorf("rtnetlink: add a qdisc of kind tbf: %w", err)
 	}
 	return nil
+}
+
+// SetRate gives what a node is sent a link of its own: rate in bits per second of Ethernet frames without checksum, and a queue of that many bytes of
+// them, behind which packets are lost; queueBytes 0 means 20 ms at that rate, and room for 32 of the largest packets at least. Rate 0 takes the
+// shaper away again. It takes the place of what [Lab.SetQdisc] has set for what the node is sent.
+func (l *Lab) SetRate(n Node, rate int64, queueBytes int) error {
+	_, down, err := l.devices(n)
+	if err != nil {
+		return err
+	}
+	if rate < 0 || queueBytes < 0 || queueBytes > math.MaxInt32 {
+		return fmt.Errorf("netem: rate %d or queue of %d bytes is out of range", rate, queueBytes)
+	}
+	packet := l.cfg.MTU + frameHeader
+	if queueBytes == 0 {
+		queueBytes = max(bytesIn(rate, linkQueue), linkPackets*packet)
+	}
+	h, err := netlink.NewHandleAt(down.ns, unix.NETLINK_ROUTE)
+	if err != nil {
+		return fmt.Errorf("netem: %v: socket(AF_NETLINK, NETLINK_ROUTE): %w", n, err)
+	}
+	defer h.Close()
+	link, err := h.LinkByName(down.name)
+	if err != nil {
+		return fmt.Errorf("netem: %v: rtnetlink: get %s: %w", n, down.name, err)
+	}
+	if err := inside(down.ns, func() error { return deleteQdisc(link.Attrs().Index) }); err != nil {
+		return fmt.Errorf("netem: %v: %w", n, err)
+	}
+	if rate == 0 {
+		return nil
+	}
+	if err := shape(h, link, rate, max(bytesIn(rate, linkBurst), 2*packet), queueBytes); err != nil {
+		return fmt.Errorf("netem: %v: %w", n, err)
+	}
+	return nil
+}
+
+// bytesIn returns how much passes in a part of a second, as far as the kernel counts.
+func bytesIn(rate int64, d time.Duration) int {
+	return int(min(rate/8/int64(time.Second/d), math.MaxInt32))
 }
 
 // offloadsOff makes a link carry single packets, as they would be on a wire. It works in the current thread's namespace.
@@ -191,18 +232,50 @@ func (l *Lab) Counters(n Node) (LabCounters, error) {
 		RxPackets: s.RxPackets, RxBytes: s.RxBytes, TxPackets: s.TxPackets, TxBytes: s.TxBytes,
 		RxDropped: s.RxDropped, TxDropped: s.TxDropped,
 	}
-	qdiscs, err := h.QdiscList(link)
+	own, err := tbfDrops(h, link)
 	if err != nil {
-		return c, fmt.Errorf("netem: %v: rtnetlink: list qdiscs: %w", n, err)
+		return c, fmt.Errorf("netem: %v: %w", n, err)
 	}
-	for _, q := range qdiscs {
-		if st := q.Attrs().Statistics; st != nil && st.Queue != nil {
-			c.QueueDrops += uint64(st.Queue.Drops)
-		}
+	towards, err := l.downDrops(n)
+	if err != nil {
+		return c, fmt.Errorf("netem: %v: %w", n, err)
 	}
+	c.QueueDrops = own + towards
 	c.Offered, c.Lost, err = l.links[n+1].counters()
 	if err != nil {
 		return c, fmt.Errorf("netem: %v: %w", n, err)
 	}
 	return c, nil
+}
+
+// downDrops counts what the shaper of SetRate has dropped.
+func (l *Lab) downDrops(n Node) (uint64, error) {
+	_, down, err := l.devices(n)
+	if err != nil {
+		return 0, err
+	}
+	h, err := netlink.NewHandleAt(down.ns, unix.NETLINK_ROUTE)
+	if err != nil {
+		return 0, fmt.Errorf("socket(AF_NETLINK, NETLINK_ROUTE): %w", err)
+	}
+	defer h.Close()
+	link, err := h.LinkByName(down.name)
+	if err != nil {
+		return 0, fmt.Errorf("rtnetlink: get %s: %w", down.name, err)
+	}
+	return tbfDrops(h, link)
+}
+
+// tbfDrops counts what an interface's shaper has dropped.
+func tbfDrops(h *netlink.Handle, link netlink.Link) (drops uint64, err error) {
+	qdiscs, err := h.QdiscList(link)
+	if err != nil {
+		return 0, fmt.Errorf("rtnetlink: list qdiscs: %w", err)
+	}
+	for _, q := range qdiscs {
+		if st := q.Attrs().Statistics; q.Type() == "tbf" && st != nil && st.Queue != nil {
+			drops += uint64(st.Queue.Drops)
+		}
+	}
+	return drops, nil
 }

@@ -34,6 +34,9 @@ func (*Lab) Start(Node, *exec.Cmd) error { return errNoLab }
 // SetLoss changes the loss of what reaches a node.
 func (*Lab) SetLoss(Node, float64) error { return errNoLab }
 
+// SetRate changes the speed of what a node is sent.
+func (*Lab) SetRate(Node, int64, int) error { return errNoLab }
+
 // Counters returns a node's counters.
 func (*Lab) Counters(Node) (LabCounters, error) { return LabCounters{}, errNoLab }
 

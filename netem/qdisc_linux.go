@@ -241,9 +241,8 @@ func setQdisc(index int, i Impairment, cut int) error {
 		return err
 	}
 	// A netem that is changed and not deleted keeps what the new one does not name.
-	err = qdiscRequest(unix.RTM_DELQDISC, 0, index, 0, netlink.HANDLE_ROOT)
-	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) { // there was none
-		return fmt.Errorf("rtnetlink: delete the qdisc: %w", err)
+	if err := deleteQdisc(index); err != nil {
+		return err
 	}
 	if i.Perfect() {
 		return nil
@@ -256,6 +255,15 @@ func setQdisc(index int, i Impairment, cut int) error {
 		parent = cutterTxClass
 	}
 	return addQdisc(index, netemHandle, parent, "netem", options)
+}
+
+// deleteQdisc gives the device of the current thread's namespace its default qdisc back.
+func deleteQdisc(index int) error {
+	err := qdiscRequest(unix.RTM_DELQDISC, 0, index, 0, netlink.HANDLE_ROOT)
+	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EINVAL) { // there was none
+		return fmt.Errorf("rtnetlink: delete the qdisc: %w", err)
+	}
+	return nil
 }
 
 // addQdisc adds a qdisc of a kind.
