@@ -157,7 +157,7 @@ func (s *stage) satedBytes() (n uint64) {
 func (b *bench) theirs(ctx context.Context, r *Result, v *rival, loss float64) (err error) {
 	s := &stage{bench: b}
 	defer func() { err = errors.Join(err, s.end()) }()
-	if err := s.network(b.receivers, loss); err != nil {
+	if err := s.network(netem.LabConfig{Receivers: b.receivers, Rate: int64(b.rate), Loss: loss, Wire: true}); err != nil {
 		return err
 	}
 	var all []*program

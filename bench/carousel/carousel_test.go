@@ -180,6 +180,42 @@ func TestContest(t *testing.T) {
 	}
 }
 
+// What receivers of layers get together is compared with what each gets alone, if both were measured.
+func TestSlowed(t *testing.T) {
+	layers := func(name string, fast, slow float64) (r Result) {
+		r = Result{Kind: kindLayers, Name: name}
+		r.atLeast("100 Mbit/s", fast, "%", 55)
+		r.atLeast("1 Mbit/s", slow, "%", 55)
+		r.atMost("sent by receivers", 0, "packets", 0)
+		return r
+	}
+	alone := layers(layersAlone, 80, 60)
+	failed := alone
+	failed.Error = "hung"
+	for _, c := range []struct {
+		results []Result
+		want    []string
+	}{
+		{[]Result{layers(layersTogether, 80, 60)}, nil},
+		{[]Result{layers(layersTogether, 80, 60), failed}, nil},
+		{[]Result{layers(layersTogether, 72, 60), alone}, []string{
+			"FAILS behind 100 Mbit/s together, of what it is alone 90 %, at least 95 %", "ok    behind 1 Mbit/s together, of what it is alone 100 %, at least 95 %",
+		}},
+	} {
+		var got []string
+		for _, f := range slowed(c.results) {
+			got = append(got, f.String())
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("got %q", got)
+		}
+	}
+	var out bytes.Buffer
+	if err := judge(&out, []Result{layers(layersTogether, 80, 54), alone}); !errors.Is(err, errFails) || !strings.Contains(out.String(), "6 of 8 hold") {
+		t.Errorf("%v, %s", err, &out)
+	}
+}
+
 // A failure of ours counts, one of another program does not; a figure counts if it has a bound.
 func TestJudge(t *testing.T) {
 	ok := Result{Kind: kindSilent, Name: "a"}
@@ -207,15 +243,16 @@ func TestWrite(t *testing.T) {
 	a := Result{Kind: "k", Name: "a"}
 	a.atMost("x", 1, "%", 1.5)
 	a.note("y", -2, "s")
+	a.atLeast("z", 3, "%", 2)
 	b := Result{Kind: "k", Name: "b", Error: "hung"}
 	var text, markdown bytes.Buffer
 	if err := errors.Join(write(&text, []Result{a, b}, false), write(&markdown, []Result{a, b}, true)); err != nil {
 		t.Fatal(err)
 	}
-	if want := "k  x            y\na  1 % (≤ 1.5)  -2 s\nb  hung\n\n"; text.String() != want {
+	if want := "k  x            y     z\na  1 % (≤ 1.5)  -2 s  3 % (≥ 2)\nb  hung\n\n"; text.String() != want {
 		t.Errorf("%q", &text)
 	}
-	if want := "| k | x | y |\n|---|---:|---:|\n| a | 1 % (≤ 1.5) | -2 s |\n| b | hung |\n\n"; markdown.String() != want {
+	if want := "| k | x | y | z |\n|---|---:|---:|---:|\n| a | 1 % (≤ 1.5) | -2 s | 3 % (≥ 2) |\n| b | hung |\n\n"; markdown.String() != want {
 		t.Errorf("%q", &markdown)
 	}
 }

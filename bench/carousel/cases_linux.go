@@ -54,6 +54,8 @@ func (b *bench) cases() (all []Case) {
 	if b.kills > 0 {
 		add(kindKilled, fmt.Sprintf("%d times", b.kills), true, b.killed)
 	}
+	add(kindLayers, layersTogether, true, b.layersTogether)
+	add(kindLayers, layersAlone, false, b.layersAlone)
 	for _, loss := range b.besideLoss {
 		for _, c := range contenders {
 			quick := c.quick && loss == slices.Min(b.besideLoss)
@@ -114,7 +116,7 @@ func (b *bench) newStage(ctx context.Context, receivers int, loss float64, j job
 			err = errors.Join(err, s.end())
 		}
 	}()
-	if err := s.network(receivers, loss); err != nil {
+	if err := s.network(netem.LabConfig{Receivers: receivers, Rate: int64(s.rate), Loss: loss, Wire: true}); err != nil {
 		return s, err
 	}
 	j.Source, j.Path, j.Temp, j.Rate, j.Seed, j.Verbose = true, b.path, b.work, b.sourceRate(), b.seed, b.verbose
@@ -125,12 +127,11 @@ func (b *bench) newStage(ctx context.Context, receivers int, loss float64, j job
 }
 
 // network makes the network alone.
-func (s *stage) network(receivers int, loss float64) (err error) {
-	s.lab, err = netem.NewLab(netem.LabConfig{Receivers: receivers, Rate: int64(s.rate), Loss: loss, Wire: true})
-	if err != nil {
+func (s *stage) network(cfg netem.LabConfig) (err error) {
+	if s.lab, err = netem.NewLab(cfg); err != nil {
 		return err
 	}
-	for i := range receivers {
+	for i := range s.lab.Receivers() {
 		s.counter++
 		dir := filepath.Join(s.work, fmt.Sprintf("received-%d", s.counter))
 		if err := os.Mkdir(dir, 0o755); err != nil {
@@ -161,6 +162,9 @@ func (s *stage) join(i int, j job) (err error) {
 	j.Path, j.Verbose = s.dirs[i], s.verbose
 	s.receivers[i], err = start(s.lab, netem.Node(i), j, func(e Event) {
 		into := map[string]*netem.LabCounters{saysReady: &at.joined, saysSated: &at.sated, saysDone: &at.done}[e.What]
+		if into == nil {
+			return
+		}
 		if c, err := s.lab.Counters(netem.Sender); err == nil {
 			*into = c
 		}

@@ -35,6 +35,10 @@ type job struct {
 	Ask    bool      // receivers ask, and the source answers, and sends block by block
 	Ticks  bool      // a receiver says how far it is every time it looks, and not now and then
 	Turns  int       // a source's; 0: for ever
+	// Layers is on how many groups, in rates of Rate, Rate, twice that and so on. 0: on one, and nobody leaves it.
+	Layers int
+	// Settle is how long a receiver of layers is left alone before it counts for a Window.
+	Settle, Window time.Duration
 	// BlockSymbols is a source's. Zero: the default.
 	BlockSymbols int
 	Seed         uint64
@@ -44,13 +48,16 @@ type job struct {
 // Event is what a process says.
 type Event struct {
 	At    int64  // CLOCK_MONOTONIC; of a receiver that is done, when it was
-	What  string // ready, tick, sated, done
+	What  string // see the words below
 	Took  time.Duration
 	Got   packets
 	RSS   int64 // greatest, in bytes
 	Error string
 	// A receiver's, in the end: packets that the kernel dropped since its process was too slow, and that transport missed in all.
 	Dropped, Missed uint64
+	// A receiver's of layers: of how many bytes of objects symbols came in its Window, and on how many layers it is.
+	Payload int64 `json:",omitempty"`
+	Layers  int   `json:",omitempty"`
 }
 
 // packets counts packets of data of one object.
@@ -68,6 +75,10 @@ const (
 	saysTick  = "tick"
 	saysSated = "sated" // a receiver has as many packets as it needs
 	saysDone  = "done"
+
+	// Receivers of layers.
+	saysWhole   = "whole"   // the object has its name and is verified
+	saysCounted = "counted" // its Window is over
 )
 
 // group is that of all cases. It is of IPv4, as those of the other programs are.
@@ -138,8 +149,13 @@ func child(text string) error {
 	}
 	s := &speaker{out: json.NewEncoder(os.Stdout)}
 	work := receive
-	if j.Source {
+	switch {
+	case j.Source && j.Layers > 0:
+		work = sendLayers
+	case j.Source:
 		work = send
+	case j.Layers > 0:
+		work = receiveLayers
 	}
 	last, err := work(ctx, j, logger, begin, s)
 	last.What, last.RSS = saysDone, greatestRSS()

@@ -20,12 +20,23 @@
 // ends by SIGKILL at random moments and is started again. beside: everybody is there from the start; the carousel silent, with NAKs, with NAKs for one turn, and for
 // one turn block by block with requests of receivers that are silent otherwise; UFTP; udpcast without and with parity of its own.
 //
+// layers: silent receivers behind links of their own find how many of nine layers come through: together, and each alone. Here the sender's link has no rate, nothing is
+// lost but what the links do not carry, and the bridge sends a group only to who has joined it (MLD snooping):
+//
+//	source ── bridge ┬─ 1 Mbit/s ──── receiver 0
+//	                 ├─ 10 Mbit/s ─── receiver 1
+//	                 ├─ 100 Mbit/s ── receiver 2
+//	                 └─────────────── receiver 3
+//
 // # What is counted
 //
 // Packets are packets of data that a receiver's process has been given until it has as many as it needs, those it had twice or of blocks that were complete too. Sent
 // is all that the source's interface has sent meanwhile, roots, manifest and heartbeats too. A receiver is done when the object has its name and is verified; decoding
 // is what lies between the last packet it needs and that. Bytes on the wire are Ethernet frames without checksum, of the source and of all
 // receivers, from the start of sending until the last is done. All files are compared with the source's by SHA-256 afterwards.
+//
+// Of layers the share of a link is payload: symbols times 1408 bytes, in 15 s after 8 s, of what the link carries as Ethernet frames; without a limit, of all layers as IP
+// packets. An object that slow receivers can have in that time the fast ones soon have; what comes afterwards counts all the same.
 //
 // In the cases beside others time runs from the start of the sender's process, or with ours from when the object is prepared, which a source does once: how long that takes is
 // a figure of its own.

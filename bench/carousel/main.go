@@ -163,6 +163,10 @@ const (
 	kindLate   = "late"
 	kindKilled = "killed"
 	kindBeside = "beside"
+	kindLayers = "layers"
+
+	layersTogether = "together"
+	layersAlone    = "alone"
 
 	figureTime = "last receiver"
 	figureWire = "on the wire"

@@ -48,6 +48,33 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// On layers all are complete and say nothing, whatever their link.
+func TestRunLayers(t *testing.T) {
+	netem.NeedLab(t)
+	var out, stderr bytes.Buffer
+	args := strings.Fields("-quick -json -only layers -dir " + t.TempDir())
+	if err := run(t.Context(), args, &out, &stderr); err != nil {
+		t.Fatal(err)
+	}
+	var results []Result
+	if err := json.Unmarshal(out.Bytes(), &results); err != nil {
+		t.Fatal(err)
+	}
+	if len(results) != 1 || results[0].Error != "" {
+		t.Fatalf("%+v", results)
+	}
+	r := &results[0]
+	for _, link := range layerLinks {
+		if v, ok := r.value(behind(link)); !ok || v <= 0 {
+			t.Errorf("behind %s %v %% came", behind(link), v)
+		}
+	}
+	if v, ok := r.value("sent by receivers"); !ok || v != 0 {
+		t.Errorf("receivers sent %v packets", v)
+	}
+	t.Log(r)
+}
+
 // A packet that is no kernel's is seen.
 func TestCaptureSees(t *testing.T) {
 	netem.NeedLab(t)

@@ -24,9 +24,9 @@ type Result struct {
 
 // Figure is a number, which may have a bound.
 type Figure struct {
-	Name, Unit string
-	Value      float64
-	Most       *float64 `json:",omitempty"`
+	Name, Unit  string
+	Value       float64
+	Most, Least *float64 `json:",omitempty"`
 }
 
 func (r *Result) id() string { return r.Kind + "/" + r.Name }
@@ -39,6 +39,10 @@ func (r *Result) atMost(name string, v float64, unit string, most float64) {
 	r.Figures = append(r.Figures, Figure{Name: name, Unit: unit, Value: v, Most: &most})
 }
 
+func (r *Result) atLeast(name string, v float64, unit string, least float64) {
+	r.Figures = append(r.Figures, Figure{Name: name, Unit: unit, Value: v, Least: &least})
+}
+
 // value returns a figure's value; ok is false if there is none.
 func (r *Result) value(name string) (v float64, ok bool) {
 	i := slices.IndexFunc(r.Figures, func(f Figure) bool { return f.Name == name })
@@ -48,11 +52,18 @@ func (r *Result) value(name string) (v float64, ok bool) {
 	return r.Figures[i].Value, true
 }
 
-func (f Figure) holds() bool { return f.Most == nil || f.Value <= *f.Most }
+func (f Figure) holds() bool {
+	return (f.Most == nil || f.Value <= *f.Most) && (f.Least == nil || f.Value >= *f.Least)
+}
+
+func (f Figure) bounded() bool { return f.Most != nil || f.Least != nil }
 
 func (f Figure) String() string {
-	if f.Most != nil {
+	switch {
+	case f.Most != nil:
 		return measuring.AtMost(f.Name, f.Value, *f.Most, " "+f.Unit).String()
+	case f.Least != nil:
+		return measuring.AtLeast(f.Name, f.Value, *f.Least, " "+f.Unit).String()
 	}
 	return f.Name + " " + f.text()
 }
@@ -71,6 +82,9 @@ func (f Figure) cell() string {
 	s := f.text()
 	if f.Most != nil {
 		s += " (≤ " + measuring.Short(*f.Most) + ")"
+	}
+	if f.Least != nil {
+		s += " (≥ " + measuring.Short(*f.Least) + ")"
 	}
 	if !f.holds() {
 		s += " fails"
@@ -113,12 +127,12 @@ func judge(w io.Writer, results []Result) error {
 			ask(false, "FAILS "+r.id()+": "+r.Error)
 		}
 		for _, f := range r.Figures {
-			if f.Most != nil {
+			if f.bounded() {
 				ask(f.holds(), r.id()+": "+f.String())
 			}
 		}
 	}
-	for _, f := range contest(results) {
+	for _, f := range append(contest(results), slowed(results)...) {
 		ask(f.holds(), f.String())
 	}
 	fmt.Fprintf(w, "%d of %d hold\n", asked-bad, asked)
@@ -165,6 +179,26 @@ func contest(results []Result) (all []Figure) {
 				most := 100.0
 				all = append(all, Figure{Name: fmt.Sprintf("%s at %s, ours of the best other's", figure, loss), Unit: "%", Value: 100 * b.ours / b.theirs, Most: &most})
 			}
+		}
+	}
+	return all
+}
+
+// slowed compares what receivers of layers get beside those behind other links with what they get alone.
+func slowed(results []Result) (all []Figure) {
+	const least = 95 // the window is some seconds, and a try of a layer too many falls into it or not
+	of := func(name string) *Result {
+		i := slices.IndexFunc(results, func(r Result) bool { return r.Kind == kindLayers && r.Name == name && r.Error == "" })
+		if i < 0 {
+			return &Result{}
+		}
+		return &results[i]
+	}
+	together, alone := of(layersTogether), of(layersAlone)
+	for _, f := range together.Figures {
+		if v, ok := alone.value(f.Name); ok && v > 0 {
+			bound := float64(least)
+			all = append(all, Figure{Name: "behind " + f.Name + " together, of what it is alone", Unit: "%", Value: 100 * f.Value / v, Least: &bound})
 		}
 	}
 	return all

@@ -12,22 +12,36 @@ type Finding struct {
 	what       string
 	got, bound float64
 	unit       string
+	least      bool // bound is, else the most
 }
 
 // AtMost is the finding that holds if got is not above bound. The unit stands right behind both: " ms".
 func AtMost(what string, got, bound float64, unit string) Finding {
-	return Finding{what, got, bound, unit}
+	return Finding{what, got, bound, unit, false}
+}
+
+// AtLeast is the finding that holds if got is not below bound.
+func AtLeast(what string, got, bound float64, unit string) Finding {
+	return Finding{what, got, bound, unit, true}
 }
 
 // Holds reports whether the figure is within its bound.
-func (f Finding) Holds() bool { return f.got <= f.bound }
+func (f Finding) Holds() bool {
+	if f.least {
+		return f.got >= f.bound
+	}
+	return f.got <= f.bound
+}
 
 func (f Finding) String() string {
-	verdict := "ok"
+	verdict, side := "ok", "most"
 	if !f.Holds() {
 		verdict = "FAILS"
 	}
-	return fmt.Sprintf("%-5s %s %.4g%s, at most %.4g%s", verdict, f.what, f.got, f.unit, f.bound, f.unit)
+	if f.least {
+		side = "least"
+	}
+	return fmt.Sprintf("%-5s %s %.4g%s, at %s %.4g%s", verdict, f.what, f.got, f.unit, side, f.bound, f.unit)
 }
 
 // Short prints a value with about three digits.

@@ -61,6 +61,11 @@ func TestFinding(t *testing.T) {
 			t.Errorf("%v: %v, %q", c.got, f.Holds(), f)
 		}
 	}
+	for got, want := range map[float64]string{3: "ok    things 3 ms, at least 3 ms", 2.9: "FAILS things 2.9 ms, at least 3 ms"} {
+		if f := AtLeast("things", got, 3, " ms"); f.Holds() != (got == 3) || f.String() != want {
+			t.Errorf("%v: %v, %q", got, f.Holds(), f)
+		}
+	}
 }
 
 func TestShort(t *testing.T) {
