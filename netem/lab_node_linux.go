@@ -143,7 +143,8 @@ func shape(h *netlink.Handle, link netlink.Link, bitRate int64, burstBytes, queu
 
 // SetRate gives what a node is sent a link of its own: rate in bits per second of Ethernet frames without checksum, and a queue of that many bytes of
 // them, behind which packets are lost; queueBytes 0 means 20 ms at that rate, and room for 32 of the largest packets at least. Rate 0 takes the
-// shaper away again. It takes the place of what [Lab.SetQdisc] has set for what the node is sent.
+// shaper away again. It takes the place of what [Lab.SetQdisc] has set for what the node is sent. Unlike the sender's own shaper (LabConfig.Rate) this
+// one does not hold back the sockets that send.
 func (l *Lab) SetRate(n Node, rate int64, queueBytes int) error {
 	_, down, err := l.devices(n)
 	if err != nil {
@@ -171,8 +172,25 @@ func (l *Lab) SetRate(n Node, rate int64, queueBytes int) error {
 	if rate == 0 {
 		return nil
 	}
+	if err := detach(h); err != nil {
+		return fmt.Errorf("netem: bridge: %w", err)
+	}
 	if err := shape(h, link, rate, max(bytesIn(rate, linkBurst), 2*packet), queueBytes); err != nil {
 		return fmt.Errorf("netem: %v: %w", n, err)
+	}
+	return nil
+}
+
+// detach makes the bridge send copies to its ports. One of them would be the packet itself, which counts as unsent by its socket until it has left
+// the last queue, across namespaces too: a sender would wait for the slowest link, and all receivers with it. A promiscuous bridge takes the packet
+// for itself.
+func detach(h *netlink.Handle) error {
+	bridge, err := h.LinkByName(bridgeName)
+	if err == nil {
+		err = h.SetPromiscOn(bridge)
+	}
+	if err != nil {
+		return fmt.Errorf("rtnetlink: make %s promiscuous: %w", bridgeName, err)
 	}
 	return nil
 }

@@ -172,9 +172,10 @@ func TestLabSnoopingLeave(t *testing.T) {
 	}
 }
 
-// A node behind a slow link gets no more than that, loses the rest at its link, and the others lose nothing.
+// A node behind a slow link gets no more than that, loses the rest at its link, and the others lose nothing; nor does the sender wait for it, whose
+// buffer is smaller than that link's queue.
 func TestLabSetRate(t *testing.T) {
-	const rate, queue, size, packets = 200_000, 20_000, 1000, 600
+	const rate, queue, size, packets = 200_000, 100_000, 1000, 600
 	l := newLab(t, netem.LabConfig{Receivers: 2, Wire: true})
 	counters := func(n netem.Node) netem.LabCounters {
 		t.Helper()
@@ -189,6 +190,7 @@ func TestLabSetRate(t *testing.T) {
 	}
 	group := netip.MustParseAddrPort("[ff15::8000:83]:7500")
 	s := labSender(t, l, netem.Sender.Addr6())
+	s.SetWriteBuffer(16 << 10)
 	before, start := counters(0), time.Now()
 	flood := func() {
 		t.Helper()

@@ -35,7 +35,7 @@
 // is what lies between the last packet it needs and that. Bytes on the wire are Ethernet frames without checksum, of the source and of all
 // receivers, from the start of sending until the last is done. All files are compared with the source's by SHA-256 afterwards.
 //
-// Of layers the share of a link is payload: symbols times 1408 bytes, in 15 s after 8 s, of what the link carries as Ethernet frames; without a limit, of all layers as IP
+// Of layers the share of a link is payload: symbols times 1408 bytes, in 12 s after 8 s, of what the link carries as Ethernet frames; without a limit, of all layers as IP
 // packets. An object that slow receivers can have in that time the fast ones soon have; what comes afterwards counts all the same.
 //
 // In the cases beside others time runs from the start of the sender's process, or with ours from when the object is prepared, which a source does once: how long that takes is

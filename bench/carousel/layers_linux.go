@@ -57,10 +57,10 @@ func (b *bench) layersAlone(ctx context.Context, r *Result) error {
 
 // layers sends on all layers to a receiver behind each link, until all have the object and have counted what came.
 func (b *bench) layers(ctx context.Context, r *Result, links []flow.Rate) (err error) {
-	// In half the time the slowest link carries the object, which has more symbols than there are cycles until each was on the first layer.
-	settle, window, size := 8*time.Second, 15*time.Second, int64(800e3)
+	// In half the time the slowest link carries the object. Of its symbols each layer has its exact share in every cycle.
+	settle, window, size := 8*time.Second, 12*time.Second, int64(2<<(layerCount-1)*symbolBytes)
 	if b.quick {
-		settle, window, size = 3*time.Second, 3*time.Second, 400e3
+		settle, window, size = 3*time.Second, 3*time.Second, size/2
 	}
 	if err := b.need(random, size); err != nil {
 		return err
