@@ -130,8 +130,8 @@ func (s *stage) share(ctx context.Context, r *Result, i int, link flow.Rate) err
 	} else {
 		r.atLeast(name, share, "%", shareLeast)
 	}
-	r.Notes = append(r.Notes, fmt.Sprintf("%s: %d layers, object whole after %.1f s, of %d packets %d dropped at the link",
-		name, counted.Layers, seconds(whole.At-ready.At), c.RxPackets, c.QueueDrops))
+	r.Notes = append(r.Notes, fmt.Sprintf("%s: on %d of %d layers, object whole after %.1f s, %d packets came, %d were dropped at the link",
+		name, counted.Layers, layerCount, seconds(whole.At-ready.At), c.RxPackets, c.QueueDrops))
 	return nil
 }
 
