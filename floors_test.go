@@ -41,7 +41,7 @@ const (
 
 	machines = "wire window nack fec flow "
 	roof     = "carousel demand metrics trace capture transport session " + machines + "seq mono dgram netem sim channel " +
-		"internal/gate internal/ring internal/invariant " + unix + " " + windows
+		"internal/gate internal/invariant " + unix + " " + windows
 )
 
 // floors is the list: a package imports lower floors and never its neighbour; session alone sees two machines. A new arrow
@@ -59,7 +59,7 @@ var floors = map[string]imports{
 	"flow":   may("seq mono internal/invariant", xrate),
 
 	"session":   may(machines+"seq mono internal/invariant", "internal/testvec"),
-	"transport": may("session "+machines+"seq mono dgram internal/gate internal/ring internal/invariant", "netem internal/testvec "+nettest+" "+unix),
+	"transport": may("session "+machines+"seq mono dgram internal/gate internal/invariant", "netem internal/testvec "+nettest+" "+unix),
 	"carousel":  may("transport fec flow wire seq mono internal/aside", "netem dgram"),
 	"demand":    may("transport internal/aside "+multicast+" "+unix, "netem carousel flow dgram"),
 
@@ -76,7 +76,6 @@ var floors = map[string]imports{
 	"internal/aside":     may("transport fec flow", "netem dgram"),
 	"internal/gate":      may(""),
 	"internal/heap":      may(""),
-	"internal/ring":      may(""),
 	"internal/invariant": may(""),
 	"internal/measuring": may(""),
 	"internal/testvec":   may(""),
