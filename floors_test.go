@@ -89,7 +89,7 @@ var floors = map[string]imports{
 	"examples/*": may(roof),
 	"cmd/*":      may(roof),
 
-	"cmd/rmcast":                 may(roof+" cmd/rmcast/internal/human cmd/rmcast/internal/roster cmd/rmcast/internal/pcap "+terminal, "internal/testvec"),
+	"cmd/rmcast":                 may(roof+" cmd/rmcast/internal/human cmd/rmcast/internal/roster cmd/rmcast/internal/pcap "+terminal, "internal/testvec "+netlink+" "+nftables),
 	"cmd/rmcast/internal/human":  may("flow"),
 	"cmd/rmcast/internal/roster": may("transport fec flow cmd/rmcast/internal/human", "netem"),
 	"cmd/rmcast/internal/pcap":   may("", "internal/testvec"),

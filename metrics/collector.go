@@ -105,6 +105,15 @@ func (c *collector) word(name, help, value string) {
 	c.sample(name, help, "gauge", "1", label{name[strings.LastIndexByte(name, '_')+1:], value})
 }
 
+// failure is an error as a word, of 200 characters at most; nothing if there is none.
+func (c *collector) failure(name, help string, err error) {
+	if err == nil {
+		return
+	}
+	text := []rune(err.Error())
+	c.word(name, help, string(text[:min(len(text), 200)]))
+}
+
 func (c *collector) seconds(name, help string, d time.Duration) {
 	c.gauge(name+"_seconds", help, d.Seconds())
 }

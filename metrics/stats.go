@@ -159,10 +159,7 @@ func (c *collector) socket(s transport.SocketStats) {
 		c.counterBy("dropped", dropped, "reason", d.reason, d.n)
 	}
 	c.writeErrors(s.Refused)
-	if err := s.FirstRefusal; err != nil {
-		text := []rune(err.Error())
-		c.word("first_error", "The first error behind write_errors.", string(text[:min(len(text), 200)]))
-	}
+	c.failure("first_error", "The first error behind write_errors.", s.FirstRefusal)
 	for i, n := range s.Undecodable {
 		if i > 0 { // 0 is no error
 			c.counterBy("undecodable", "Datagrams that are not sound PGM, by reason.", "reason", strings.TrimPrefix(wire.DecodeError(i).Error(), "wire: "), n)
@@ -229,6 +226,7 @@ func (c *collector) requests(s carousel.RequestStats) {
 	c.counter("invalid", "Messages that are no requests, or for what there is not.", s.Invalid)
 	c.counter("limited", "Messages that were too many to be looked at.", s.Limited)
 	c.counter("symbols", "Symbols that were asked for and will be sent.", s.Symbols)
+	c.failure("error", "Why requests are not heard any more.", s.Err)
 }
 
 func (c *collector) demand(s demand.Stats) {
