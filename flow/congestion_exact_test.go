@@ -44,7 +44,7 @@ func exactCongestion(rng *rand.Rand, h *trace) {
 				c.Switched(now, someRate(rng, 32))
 			case 1:
 				c.Blind(now)
-				c.Lost(now, rng.Float64())
+				c.Lost(now, below(rng, 300), 1+below(rng, 3000))
 			case 2:
 				c.Limited(now)
 			case 3:

@@ -71,7 +71,7 @@ func TestCongestionBounds(t *testing.T) {
 			"limited":  func(*rapid.T) { c.Limited(now) },
 			"switched": func(t *rapid.T) { c.Switched(now, Rate(wild.Draw(t, "pace"))) },
 			"blind":    func(*rapid.T) { c.Blind(now) },
-			"lost":     func(t *rapid.T) { c.Lost(now, rapid.Float64().Draw(t, "share")) },
+			"lost":     func(t *rapid.T) { c.Lost(now, small.Draw(t, "asked"), small.Draw(t, "sent")) },
 			"marked":   func(*rapid.T) { c.Marked(now) },
 			"advance": func(t *rapid.T) {
 				if d := c.Deadline(); d != mono.Never && rapid.Bool().Draw(t, "due") {
@@ -172,7 +172,7 @@ func TestCongestionBlind(t *testing.T) {
 		t.Errorf("%v in %v", s.c.Rate(), st.Phase)
 	}
 	for range 40 {
-		s.c.Lost(b.now, 0.5)
+		s.c.Lost(b.now, 500, 1000)
 		b.run(b.now.Add(250 * ms))
 	}
 	if r := s.c.Rate(); r > 5*Mbps {

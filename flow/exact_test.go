@@ -30,7 +30,7 @@ func TestExact(t *testing.T) {
 		{"costs", exactCosts, 0x2f86f986462f7932},
 		{"Parity", exactParity, 0x502338ff9a6c6e95},
 		{"Group", exactGroup, 0x414bf0365ca71249},
-		{"Congestion", exactCongestion, 0x7ba70fc8b71b543e},
+		{"Congestion", exactCongestion, 0x4411e9099779aaa7},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := &trace{fnv.New64a()}

@@ -57,8 +57,7 @@ type sourcePace struct {
 // foreignLoss is the loss that NAKs without reports tell of.
 type foreignLoss struct {
 	since       mono.Time
-	asked, sent int
-	heard       bool // there was such a NAK
+	asked, sent int // packets
 }
 
 const (
@@ -68,8 +67,7 @@ const (
 	evictTold     = 3 * time.Second        // an evicted receiver is told for so long, and again when it is heard
 	mostTold      = 64                     // receivers that are told so at once
 	forgetSpacing = 10 * time.Second       // between two times that what receivers said is forgotten which are not followed any more
-	foreignPeriod = 250 * time.Millisecond // measures of loss by NAKs take so long,
-	foreignLeast  = 64                     // and so many packets
+	foreignPeriod = 250 * time.Millisecond // measures of loss by NAKs take so long
 	provenReports = 3                      // reports after which an acker is known to hear that it is one;
 	unproven      = 500 * time.Millisecond // until then it is waited for so long
 	silentPackets = 8                      // that the acker may lose, or the reports of which
@@ -145,9 +143,9 @@ func (s *Source) gone(now mono.Time, packets, bytes int) {
 	}
 	q.sentAt = now
 	f := &q.foreign
-	if f.sent += packets; f.heard && q.acker == 0 && f.sent >= foreignLeast && now.Sub(f.since) >= foreignPeriod {
-		q.control.Lost(now, min(float64(f.asked)/float64(f.sent), 1))
-		*f = foreignLoss{since: now, heard: true}
+	if f.sent += packets; now.Sub(f.since) >= foreignPeriod {
+		q.control.Lost(now, f.asked, f.sent)
+		*f = foreignLoss{since: now}
 		s.follow(now)
 	}
 }

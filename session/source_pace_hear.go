@@ -28,7 +28,6 @@ func (s *Source) hearReport(now mono.Time, m Meta, p *wire.Packet) bool {
 	if !p.Options.Set.Has(wire.OptPeer) || !o.Report.On {
 		q.ignored = !q.group.Follows(m.From)
 		q.mute = p.Type == wire.TypeNAK && !q.ignored
-		q.foreign.heard = q.foreign.heard || q.mute
 		return true
 	}
 	r := &o.Report
