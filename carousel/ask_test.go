@@ -134,6 +134,25 @@ func TestAnswerShare(t *testing.T) {
 	}
 }
 
+// A source that nobody asks offers with each root, however long it sends, and no more.
+func TestOffersUnasked(t *testing.T) {
+	o := object(t, "file", random(1, 200_000), small)
+	f := newFeed(t, SendConfig{Requests: &Requests{}}, o)
+	offers, roots := 0, 0
+	for f.now < 5*time.Minute {
+		switch a, _, _ := f.s.program.next(f.now); a.kind {
+		case kindOffer:
+			offers++
+		case kindRoot:
+			roots++
+		}
+		f.now += time.Millisecond
+	}
+	if roots < 300 || offers < roots-1 || offers > roots {
+		t.Errorf("%d offers with %d roots", offers, roots)
+	}
+}
+
 // After its last turn a source answers as long as it is asked and AnswerWait more, but no more packets than its turns had; then it ends.
 func TestAnswersEnd(t *testing.T) {
 	o := object(t, "file", random(1, 100_000), small)

@@ -234,7 +234,7 @@ func (p *program) offer(i int, now time.Duration) action {
 	it := &p.items[i]
 	it.offerMark, it.offerAt = p.packet, now+it.offerGap
 	if it.offerGap *= 2; it.offerGap > offerGaps {
-		it.offerAt = never
+		it.offerAt, it.offerGap = never, offerGaps
 	}
 	p.packet++
 	return action{item: i, kind: kindOffer}

@@ -184,7 +184,7 @@ func (k *chat) hearOne(ctx context.Context, session *transport.Receiver) error {
 		var loss *transport.LossError
 		switch {
 		case errors.As(err, &loss):
-			k.e.tell.warn("loss", fmt.Sprintf("%s of %s are lost: %s", human.Count(loss.Lost.Len(), "packet"), session.RemoteAddr(), plain(err)), nil)
+			k.e.tell.warn("loss", fmt.Sprintf("%s of %s %s lost: %s", human.Count(loss.Lost.Len(), "packet"), session.RemoteAddr(), plural(loss.Lost.Len(), "is", "are"), plain(err)), nil)
 		case err != nil: // it has left, or fell silent: the roster tells
 			return nil
 		case !isLine(b[:n]):
