@@ -98,6 +98,7 @@ type sender struct {
 	began    time.Time
 	finished map[string]bool // receivers that were told of
 	rivals   map[string]bool
+	deaf     bool // it was told
 }
 
 // start reads what both commands have, and runs.
@@ -294,6 +295,7 @@ func (s *sender) send(ctx context.Context) error {
 			s.e.doubts(s.to, s.roster)
 		}
 		s.tellFinished()
+		s.tellDeaf()
 		if !s.loop && s.want > 0 {
 			end, well := x.over(now, t)
 			if !x.idle.IsZero() && !idle {
@@ -381,6 +383,14 @@ func (s *sender) gauge(m *meter, now time.Time, t tally) gauge {
 		g.note = fmt.Sprintf("%d of %d done", t.done, n)
 	}
 	return g
+}
+
+// tellDeaf tells, once, that what receivers ask for is not heard any more.
+func (s *sender) tellDeaf() {
+	if err := s.requests.Stats().Err; err != nil && !s.deaf {
+		s.deaf = true
+		s.e.tell.warn("deaf", fmt.Sprintf("receivers that ask for what they lack are not heard any more: %s. A loop serves them by its next turn; else start this again", plain(err)), nil)
+	}
 }
 
 // tellFinished tells of each receiver that has everything, or failed, once.
