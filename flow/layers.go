@@ -11,7 +11,8 @@ import (
 // MaxLayers is the most layers that an object is sent on: the last has as much as 2^14 of the first.
 const MaxLayers = 16
 
-// LayersConfig says how a receiver finds the number of layers that its path bears. In each field zero means the default that its comment names.
+// LayersConfig says how a receiver finds the number of layers that its path bears. In each field zero means the default that its comment names. No time
+// is longer than a day.
 type LayersConfig struct {
 	// Layers is how many there are, 1 to MaxLayers.
 	Layers int
@@ -58,9 +59,9 @@ func (c LayersConfig) Check() error {
 		return fmt.Errorf("flow: LayersConfig: Layers is %d, want 1 to %d", c.Layers, MaxLayers)
 	case !(c.Excess > 0 && c.Excess < 0.5):
 		return fmt.Errorf("flow: LayersConfig: Excess is %v, want above 0 and below 0.5", c.Excess)
-	case c.Window < time.Millisecond || c.Deaf < 0 || c.Backoff < 0 || c.MaxBackoff < c.Backoff:
-		return fmt.Errorf("flow: LayersConfig: Window %v, Deaf %v, Backoff %v, MaxBackoff %v: want at least 1ms, and none negative or below the one before",
-			c.Window, c.Deaf, c.Backoff, c.MaxBackoff)
+	case c.Window < time.Millisecond || c.Deaf < 0 || c.Backoff < 0 || c.MaxBackoff < c.Backoff || max(c.Window, c.Deaf, c.MaxBackoff) > layersMost:
+		return fmt.Errorf("flow: LayersConfig: Window %v, Deaf %v, Backoff %v, MaxBackoff %v: want a Window of at least 1ms, none negative or above %v, and Backoff at most MaxBackoff",
+			c.Window, c.Deaf, c.Backoff, c.MaxBackoff, layersMost)
 	}
 	return nil
 }
@@ -104,6 +105,7 @@ const (
 	layersPlain   = 0.25                   // and from which excess on it need not be over
 	layersJoined  = 200 * time.Millisecond // after a join nothing is concluded for so long
 	layersLong    = 8                      // times its backoff: a layer that was kept so long was not too much
+	layersMost    = 24 * time.Hour         // of each time in LayersConfig
 )
 
 // NewLayers returns a Layers on one layer. cfg must pass Check.

@@ -130,7 +130,7 @@ func TestLayersFollow(t *testing.T) {
 }
 
 func TestLayersConfig(t *testing.T) {
-	for _, c := range []LayersConfig{{}, {Layers: MaxLayers + 1}, {Layers: 1, Excess: 0.5}, {Layers: 1, Excess: -1}, {Layers: 1, Window: 1}, {Layers: 1, Deaf: -1}, {Layers: 1, Backoff: 2, MaxBackoff: 1}} {
+	for _, c := range []LayersConfig{{}, {Layers: MaxLayers + 1}, {Layers: 1, Excess: 0.5}, {Layers: 1, Excess: -1}, {Layers: 1, Window: 1}, {Layers: 1, Deaf: -1}, {Layers: 1, Backoff: 2, MaxBackoff: 1}, {Layers: 1, MaxBackoff: 25 * time.Hour}, {Layers: 1, Deaf: 1 << 62}} {
 		if c.WithDefaults().Check() == nil {
 			t.Errorf("%+v passes", c)
 		}
