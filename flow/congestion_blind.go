@@ -12,7 +12,7 @@ const (
 	blindDouble = 50 * time.Millisecond
 	blindFirst  = 1.0 / 64 // of Start
 	blindLosses = 8        // fewer say nothing
-	blindPause  = 400      // packets that loss is judged by, at most, as long as it is noise
+	blindEnough = 400      // packets after which what was lost is forgotten, if it was not much
 	blindTrial  = 12       // losses that a step down would have if it had no effect
 	blindCuts   = 3        // steps down without effect, and it is noise
 	blindNoise  = 0.25     // more is none
@@ -74,7 +74,7 @@ func (b *blindRate) step(now mono.Time, least, most float64) {
 		default:
 			b.rate = min(b.rate*1.05, most)
 		}
-		if b.sent < blindPause {
+		if b.sent < blindEnough {
 			return
 		}
 		if float64(b.noise*float64(b.sent)) >= blindSure && loss < b.noise/2 {
