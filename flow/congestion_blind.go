@@ -56,10 +56,6 @@ func (b *blindRate) fall(loss, least float64) {
 	b.cuts++
 }
 
-func (b *blindRate) judged() {
-	b.asked, b.sent = 0, 0
-}
-
 // step moves the rate between least and most.
 func (b *blindRate) step(now mono.Time, least, most float64) {
 	b.at = now
@@ -96,7 +92,7 @@ func (b *blindRate) step(now mono.Time, least, most float64) {
 	default:
 		b.cuts, b.noise, b.soft = 0, loss, true
 	}
-	b.judged()
+	b.asked, b.sent = 0, 0
 }
 
 // every is the time from one step to the next.
