@@ -59,8 +59,8 @@ var floors = map[string]imports{
 	"flow":   may("seq mono internal/invariant", xrate),
 
 	"session":   may(machines+"seq mono internal/invariant", "internal/testvec"),
-	"transport": may("session "+machines+"seq mono dgram internal/gate internal/invariant", "netem internal/testvec "+nettest+" "+unix),
-	"carousel":  may("transport fec flow wire seq mono internal/aside", "netem dgram"),
+	"transport": may("session "+machines+"seq mono dgram internal/gate internal/invariant", "netem internal/breakable internal/testvec "+nettest+" "+unix),
+	"carousel":  may("transport fec flow wire seq mono internal/aside", "netem internal/breakable"),
 	"demand":    may("transport internal/aside "+multicast+" "+unix, "netem carousel flow dgram"),
 
 	"dgram":       may(multicast+" "+unix+" "+windows, netlink),
@@ -73,7 +73,8 @@ var floors = map[string]imports{
 	"trace":   may("session seq wire mono", "transport netem"),
 	"capture": may("dgram", "transport netem wire"),
 
-	"internal/aside":     may("transport fec flow", "netem dgram"),
+	"internal/aside":     may("transport fec flow", "netem internal/breakable"),
+	"internal/breakable": may("dgram", "netem"),
 	"internal/gate":      may(""),
 	"internal/heap":      may(""),
 	"internal/invariant": may(""),
@@ -89,7 +90,7 @@ var floors = map[string]imports{
 	"examples/*": may(roof),
 	"cmd/*":      may(roof),
 
-	"cmd/rmcast":                 may(roof+" cmd/rmcast/internal/human cmd/rmcast/internal/roster cmd/rmcast/internal/pcap "+terminal, "internal/testvec "+netlink+" "+nftables),
+	"cmd/rmcast":                 may(roof+" cmd/rmcast/internal/human cmd/rmcast/internal/roster cmd/rmcast/internal/pcap "+terminal, "internal/breakable internal/testvec "+netlink+" "+nftables),
 	"cmd/rmcast/internal/human":  may("flow"),
 	"cmd/rmcast/internal/roster": may("transport fec flow cmd/rmcast/internal/human", "netem"),
 	"cmd/rmcast/internal/pcap":   may("", "internal/testvec"),

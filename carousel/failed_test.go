@@ -4,71 +4,23 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/netip"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/rmcast/rmcast/dgram"
 	"github.com/rmcast/rmcast/flow"
+	"github.com/rmcast/rmcast/internal/breakable"
 	"github.com/rmcast/rmcast/transport"
 )
 
 var errBroken = errors.New("no such device")
-
-// breaking is a Network whose sources' sockets fail once broken is set.
-type breaking struct {
-	dgram.Network
-	broken    atomic.Bool
-	receivers []dgram.Conn
-}
-
-type breakingConn struct {
-	dgram.Conn
-	of *breaking
-}
-
-func (b *breaking) OpenSource(ctx context.Context, network string, group netip.AddrPort, o dgram.Options) (dgram.Conn, error) {
-	c, err := b.Network.OpenSource(ctx, network, group, o)
-	return breakingConn{c, b}, err
-}
-
-func (b *breaking) OpenReceiver(ctx context.Context, network string, group netip.AddrPort, o dgram.Options) (dgram.Conn, error) {
-	c, err := b.Network.OpenReceiver(ctx, network, group, o)
-	b.receivers = append(b.receivers, c)
-	return breakingConn{c, b}, err
-}
-
-// snap breaks receivers too.
-func (b *breaking) snap() {
-	b.broken.Store(true)
-	for _, c := range b.receivers {
-		c.Close() // wakes who waits in it
-	}
-}
-
-func (c breakingConn) ReadBatch(d []dgram.Datagrams) (int, error) {
-	n, err := c.Conn.ReadBatch(d)
-	if err != nil && c.of.broken.Load() {
-		err = errBroken
-	}
-	return n, err
-}
-
-func (c breakingConn) WriteRun(b []byte, segment int, to netip.AddrPort, hopLimit int) error {
-	if c.of.broken.Load() {
-		return errBroken
-	}
-	return c.Conn.WriteRun(b, segment, to, hopLimit)
-}
 
 // When the source of a layer fails, sending on all ends with its error, also where much waits to be sent on it.
 func TestLayerFails(t *testing.T) {
 	for failing := range 3 {
 		bubble(t, func(t *testing.T, w *world) {
 			o := object(t, "file", random(1, 1<<20), ObjectConfig{BlockSymbols: 1000})
-			network := &breaking{Network: w.host(1)}
+			network := breakable.New(w.host(1))
 			sources := w.dialLayers(1, 3, flow.Mbps)
 			bad, err := transport.Dial("udp", layerGroup(failing), &transport.Config{
 				Network: network, Rate: sources[failing].Stats().Rate, Fixed: true, Logger: slog.New(slog.DiscardHandler),
@@ -80,7 +32,7 @@ func TestLayerFails(t *testing.T) {
 			sources[failing] = bad
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
-			time.AfterFunc(time.Second, func() { network.broken.Store(true) })
+			time.AfterFunc(time.Second, func() { network.Break(errBroken) })
 			if err := SendLayers(ctx, sources, nil, o); !errors.Is(err, errBroken) {
 				t.Errorf("layer %d fails: %v", failing, err)
 			}
@@ -94,7 +46,7 @@ func TestLayerFails(t *testing.T) {
 // What waits in a source that has failed, more than is written ahead of one whose rate has fallen, holds nobody up for long.
 func TestLeadOfFailed(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		network := &breaking{Network: w.host(1)}
+		network := breakable.New(w.host(1))
 		s, err := transport.Dial("udp", group, &transport.Config{Network: network, Rate: 100 * flow.Kbps, Fixed: true, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
@@ -104,7 +56,7 @@ func TestLeadOfFailed(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		network.broken.Store(true)
+		network.Break(errBroken)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		var l lead
@@ -123,7 +75,7 @@ func TestLeadOfFailed(t *testing.T) {
 // Requests whose socket has failed say so, and can be closed.
 func TestRequestsFail(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
-		network := &breaking{Network: w.host(1)}
+		network := breakable.New(w.host(1))
 		r, err := ListenRequests("udp", group, &transport.Config{Network: network, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
@@ -131,7 +83,7 @@ func TestRequestsFail(t *testing.T) {
 		if err := r.Stats().Err; err != nil {
 			t.Error(err)
 		}
-		network.snap()
+		network.Break(errBroken)
 		synctest.Wait()
 		if err := r.Stats().Err; !errors.Is(err, errBroken) {
 			t.Errorf("it says %v", err)

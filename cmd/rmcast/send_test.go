@@ -1,19 +1,15 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"net/netip"
 	"os"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/rmcast/rmcast/cmd/rmcast/internal/roster"
-	"github.com/rmcast/rmcast/dgram"
+	"github.com/rmcast/rmcast/internal/breakable"
 	"github.com/rmcast/rmcast/netem"
 )
 
@@ -264,55 +260,13 @@ func TestEnding(t *testing.T) {
 
 var errGone = errors.New("no such device")
 
-// deafening is a Network whose receiving ends fail once it is deaf.
-type deafening struct {
-	dgram.Network
-	deaf atomic.Bool
-	mu   sync.Mutex
-	ends []dgram.Conn
-}
-
-type deafConn struct {
-	dgram.Conn
-	of *deafening
-}
-
-func (d *deafening) OpenReceiver(ctx context.Context, network string, group netip.AddrPort, o dgram.Options) (dgram.Conn, error) {
-	c, err := d.Network.OpenReceiver(ctx, network, group, o)
-	if err != nil {
-		return nil, err
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.ends = append(d.ends, c)
-	return deafConn{c, d}, nil
-}
-
-func (c deafConn) ReadBatch(b []dgram.Datagrams) (int, error) {
-	n, err := c.Conn.ReadBatch(b)
-	if err != nil && c.of.deaf.Load() {
-		err = errGone
-	}
-	return n, err
-}
-
-// fail wakes who waits, too.
-func (d *deafening) fail() {
-	d.deaf.Store(true)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, c := range d.ends {
-		c.Close()
-	}
-}
-
 // A loop that cannot hear requests any more says so, once, and goes on.
 func TestLoopDeaf(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		network := &deafening{Network: w.host(1)}
+		network := breakable.New(w.host(1))
 		loop := w.startWith(1, func(e *env) { e.network = network }, "loop", "-rate", "2M", "-fixed", "-for", "1m", w.file("file", 100_000), "demo")
 		time.Sleep(10 * time.Second)
-		network.fail()
+		network.BreakReceivers(errGone)
 		w.wait(loop, exitOK)
 		w.says(loop, "are not heard any more: no such device")
 		if n := strings.Count(loop.err.String(), "not heard any more"); n != 1 {

@@ -2,19 +2,17 @@ package aside
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/rmcast/rmcast/dgram"
+	"github.com/rmcast/rmcast/internal/breakable"
 	"github.com/rmcast/rmcast/netem"
 	"github.com/rmcast/rmcast/transport"
 )
@@ -111,48 +109,19 @@ func TestSay(t *testing.T) {
 	})
 }
 
-// breaking is a Network whose Conns can be broken from outside.
-type breaking struct {
-	dgram.Network
-	broken atomic.Bool
-	conns  []dgram.Conn
-}
-
-type breakingConn struct {
-	dgram.Conn
-	of *breaking
-}
-
 var errBroken = errors.New("no such device")
-
-func (b *breaking) OpenReceiver(ctx context.Context, network string, group netip.AddrPort, o dgram.Options) (dgram.Conn, error) {
-	c, err := b.Network.OpenReceiver(ctx, network, group, o)
-	b.conns = append(b.conns, c)
-	return breakingConn{c, b}, err
-}
-
-func (c breakingConn) ReadBatch(d []dgram.Datagrams) (int, error) {
-	n, err := c.Conn.ReadBatch(d)
-	if err != nil && c.of.broken.Load() {
-		err = errBroken
-	}
-	return n, err
-}
 
 // An Ear whose socket breaks says so, once, and can be closed.
 func TestFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		network := &breaking{Network: netem.NewFabric(netem.FabricConfig{}).Host("fd00::1")}
+		network := breakable.New(netem.NewFabric(netem.FabricConfig{}).Host("fd00::1"))
 		var failed []error
 		c := &transport.Config{Network: network, Logger: slog.New(slog.DiscardHandler)}
 		e, err := Listen("udp", group, Config(group, c, Interest), 10, func([]byte) {}, func(err error) { failed = append(failed, err) })
 		if err != nil {
 			t.Fatal(err)
 		}
-		network.broken.Store(true)
-		for _, c := range network.conns {
-			c.Close()
-		}
+		network.Break(errBroken)
 		synctest.Wait()
 		if len(failed) != 1 || !errors.Is(failed[0], errBroken) {
 			t.Errorf("failed: %v", failed)
