@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -91,10 +92,31 @@ func TestOnlyLate(t *testing.T) {
 }
 
 func TestFlags(t *testing.T) {
-	for _, args := range [][]string{{"-time", "0s"}, {"-parallel", "0"}, {"-each", "-1s"}, {"-run", "("}, {"x"}, {"-time", "soon"}} {
+	for _, args := range [][]string{{"-time", "0s"}, {"-parallel", "0"}, {"-at-once", "0"}, {"-each", "-1s"}, {"-run", "("}, {"x"}, {"-time", "soon"}} {
 		var out bytes.Buffer
 		if code := run(args, &out, &out); code != 2 {
 			t.Errorf("%q: exit code %d", args, code)
 		}
+	}
+}
+
+// Several at a time: each has its result in its place, and after a signal no other begins.
+func TestFuzzAll(t *testing.T) {
+	targets := []target{{"missing/a", "FuzzA"}, {"missing/b", "FuzzB"}, {"missing/c", "FuzzC"}}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var out bytes.Buffer
+	results := fuzzAll(ctx, targets, time.Second, options{atOnce: 2, parallel: 1, minimize: "10x"}, &out)
+	if len(results) != len(targets) {
+		t.Fatalf("%d results", len(results))
+	}
+	for i, r := range results {
+		if r.target != targets[i] || !r.bad() || !strings.Contains(out.String(), r.String()) {
+			t.Errorf("%d: %+v\n%s", i, r, &out)
+		}
+	}
+	cancel()
+	if results := fuzzAll(ctx, targets, time.Second, options{atOnce: 2, parallel: 1, minimize: "10x"}, &out); len(results) != 0 {
+		t.Errorf("after a signal: %+v", results)
 	}
 }

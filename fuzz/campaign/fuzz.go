@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -36,8 +37,8 @@ var (
 	written  = regexp.MustCompile(`Failing input written to (\S+)`)
 )
 
-// fuzz runs one target for its share of the time. It ends with it, or when the target fails or stands still, or when a signal comes.
-func fuzz(t target, share time.Duration, o options, stdout io.Writer, stop <-chan os.Signal) result {
+// fuzz runs one target for its share of the time. It ends with it, or when the target fails or stands still, or when ctx does.
+func fuzz(ctx context.Context, t target, share time.Duration, o options, say func(format string, a ...any)) result {
 	r := result{target: t}
 	cmd := exec.Command("go", "test", "./"+t.dir, "-run", "^$", "-fuzz", "^"+t.name+"$", "-fuzztime", share.String(),
 		"-fuzzminimizetime", o.minimize, "-parallel", strconv.Itoa(o.parallel))
@@ -59,7 +60,7 @@ func fuzz(t target, share time.Duration, o options, stdout io.Writer, stop <-cha
 		}
 		_, _ = io.Copy(io.Discard, pipe) // after a line too long for the Scanner
 	}()
-	quiet := 0
+	quiet, stop := 0, ctx.Done()
 	for lines != nil {
 		select {
 		case line, ok := <-lines:
@@ -68,7 +69,7 @@ func fuzz(t target, share time.Duration, o options, stdout io.Writer, stop <-cha
 				continue
 			}
 			if o.verbose {
-				fmt.Fprintln(stdout, line)
+				say("%v: %s\n", t, line)
 			}
 			if r.read(line) {
 				quiet++
@@ -80,7 +81,7 @@ func fuzz(t target, share time.Duration, o options, stdout io.Writer, stop <-cha
 				_ = cmd.Process.Signal(os.Interrupt)
 			}
 		case <-stop:
-			r.stopped = true
+			r.stopped, stop = true, nil
 			_ = cmd.Process.Signal(os.Interrupt)
 		}
 	}
