@@ -175,7 +175,9 @@ func send(ctx context.Context, j job, logger *slog.Logger, begin <-chan struct{}
 		return last, err
 	}
 	defer o.Close()
-	source, err := transport.DialContext(ctx, "udp4", group, &transport.Config{Interface: netem.LabInterface, Rate: j.Rate, Fixed: true, Logger: logger})
+	source, err := transport.DialContext(ctx, "udp4", group, &transport.Config{
+		Interface: netem.LabInterface, NoLoopback: true, Rate: j.Rate, Fixed: true, Logger: logger,
+	})
 	if err != nil {
 		return last, err
 	}
