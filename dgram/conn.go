@@ -74,7 +74,7 @@ type Info struct {
 
 // Stats counts datagrams since the Conn was opened. Counters of a socket shared by several sources are the socket's.
 type Stats struct {
-	KernelDrops uint64 // received by the system and dropped because the socket's receive buffer was full
+	KernelDrops uint64 // received by the system and dropped because the socket's receive buffer was full; at least: a run that came whole (Info.GRO) counts once
 	QueueDrops  uint64 // dropped because this Conn, of several on one socket, did not read
 	Truncated   uint64 // longer than the buffer given to ReadBatch
 	Empty       uint64 // without payload

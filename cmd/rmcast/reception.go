@@ -225,7 +225,7 @@ func (w *reception) summary() {
 	loss := lossOf(st.Total)
 	text := fmt.Sprintf("done: %s in %s, loss %s", human.Bytes(g.total), human.Duration(took), human.Percent(loss))
 	if drops := st.Socket.KernelDrops; drops > 0 {
-		text += fmt.Sprintf(", of which %s dropped here (raise net.core.rmem_max)", human.Count(int(drops), "packet"))
+		text += fmt.Sprintf(", of which at least %s dropped here (raise net.core.rmem_max)", human.Count(int(drops), "packet"))
 	}
 	w.r.e.tell.say("done", text, fields{"objects": complete, "bytes": g.total, "seconds": took.Seconds(), "loss": loss, "repairs": st.Total.Repairs, "kernel_drops": st.Socket.KernelDrops})
 }
