@@ -33,6 +33,7 @@ func (r *Receiver) handleSPM(now mono.Time, p *wire.Packet) bool {
 		r.staleSqn = p.Sqn
 		if again < 1 || again > staleReach || r.spmSqn.Sub(p.Sqn) <= staleReach {
 			r.stats.Refused.Stale++
+			r.finish(now, p) // that it is over stays true: SPMs of parity, which do not say so, may overtake each of those that do
 			return false
 		}
 	}
@@ -63,12 +64,7 @@ func (r *Receiver) handleSPM(now mono.Time, p *wire.Packet) bool {
 	if r.trail.Less(p.Trail) {
 		r.moveTrail(now, p.Trail)
 	}
-	if p.Options.Set.Has(wire.OptFIN) && !r.fin && r.lead == p.Lead {
-		r.fin = true
-		r.retime()
-		r.hurry(now) // waits that began before may outlast the source
-		r.trace(now, EventFIN, seq.Range{From: r.trail, To: r.lead.Add(1)})
-	}
+	r.finish(now, p)
 	if r.repair != nil {
 		r.endGroups(now, r.lead, r.fin)
 	}
@@ -76,6 +72,17 @@ func (r *Receiver) handleSPM(now mono.Time, p *wire.Packet) bool {
 		r.resetBySource(now, p.Options.Reset)
 	}
 	return true
+}
+
+// finish takes the source's word that nothing follows what it has sent.
+func (r *Receiver) finish(now mono.Time, p *wire.Packet) {
+	if !p.Options.Set.Has(wire.OptFIN) || r.fin || r.lead != p.Lead {
+		return
+	}
+	r.fin = true
+	r.retime()
+	r.hurry(now) // waits that began before may outlast the source
+	r.trace(now, EventFIN, seq.Range{From: r.trail, To: r.lead.Add(1)})
 }
 
 // direct reports whether the source names as its path the address that it sends from, as ours do. Else it may be anybody who repeats what a
